@@ -1,1 +1,71 @@
-//! Under construction.
+//! Hot state that never waits, and that can be held still at any moment.
+//!
+//! A [`Store`] holds typed [`Map`]s by name. Many threads read and update them without locks; [`Store::snapshot`] gives a
+//! consistent view of everything, at a cost that does not depend on how much there is.
+//!
+//! ```
+//! use stillpoint::Store;
+//!
+//! # fn main() -> Result<(), stillpoint::RegisterError> {
+//! let store = Store::new();
+//! let bids = store.map::<u64, i64>("bids")?;
+//!
+//! let pin = bids.pin();                          // one pin, many operations
+//! pin.put(7, 100);
+//! pin.update(&7, |bid| bid + 1);                 // read, copy, compare-and-swap, again on a race
+//! let seen = pin.versioned(&7).unwrap();
+//!
+//! let still = store.snapshot();                  // constant time
+//! assert!(pin.compare_exchange(&7, seen.version(), 200).is_ok());
+//! assert_eq!(still.get(&bids, &7), Some(&101));  // shows what it showed
+//! assert_eq!(pin.get(&7), Some(&200));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Responsible for
+//! Live state in memory: keys, versions, consistency, reclamation, and telling consumers what changed.
+//!
+//! # Not responsible for
+//! Files (see `stillpoint-persist`), async runtimes, serialization formats.
+//!
+//! # Consistency
+//! Operations on a key and snapshots are linearizable. A snapshot sees all maps of its store at one moment.
+//!
+//! # Progress
+//! No operation of [`MapPin`] takes a lock or waits for another thread: reads and writes are lock-free, and a thread that is
+//! stopped in the middle of one holds up memory at most. The allocator is the exception. Finding a map by name takes a lock.
+//!
+//! # Memory
+//! Live keys, and for each snapshot that is kept the older values that it still sees. A replaced value is dropped some
+//! operations later, on any thread that uses the store. Removed keys leave their memory to new ones.
+//!
+//! # When not to use it
+//! If one thread owns the state, a `HashMap` is faster. If values are large and change often, remember that an update writes a
+//! whole new value.
+
+mod changes;
+mod error;
+mod map;
+mod raw;
+mod snapshot;
+mod store;
+mod sync;
+mod tuning;
+mod version;
+
+pub use changes::{Change, Consumer, Cut};
+pub use error::{Conflict, ForeignStore, RegisterError};
+pub use map::{Map, MapPin};
+pub use snapshot::{Iter, Snapshot, SnapshotOf};
+pub use store::{Store, StoreStats};
+pub use version::{Version, Versioned};
+
+#[cfg(loom)]
+pub mod rules {
+    //! Takes a protocol's rule away, for the models.
+    pub use crate::sync::rule::{Rule, Without, without};
+}
+
+#[cfg(all(stillpoint_stall, not(loom)))]
+pub use sync::stall;

@@ -1,0 +1,179 @@
+//! Consumers of changes: what the persister stands on.
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use crate::map::Map;
+use crate::raw::chain::VersionNode;
+use crate::raw::engine::Engine;
+use crate::raw::slot::{Slot, SlotHeader};
+use crate::{Snapshot, Version};
+
+/// Asks a store, time and again, for a consistent moment and everything that has changed since the last one.
+/// See [`Store::consumer`](crate::Store::consumer).
+pub struct Consumer {
+    engine: Arc<Engine>,
+    id: u64,
+}
+
+impl Consumer {
+    pub(crate) fn register(engine: Arc<Engine>) -> Self {
+        let id = engine.desk.register(&engine.records, 0);
+        // From here on: what is not after this moment is not its business.
+        let start = Snapshot::take(Arc::clone(&engine));
+        engine.desk.acknowledge(id, start.tick());
+        Self { engine, id }
+    }
+
+    /// Takes a snapshot, and names every key that has changed between the last acknowledged cut and it.
+    ///
+    /// A cut that is dropped without being [acknowledged](Self::acknowledge) gives its changes back: they are in the next one.
+    ///
+    /// # Consistency
+    /// Every write that the snapshot sees, and the last acknowledged cut's did not, is named; a key that was written several
+    /// times is named once.
+    ///
+    /// # Cost
+    /// In proportion to the keys that have changed.
+    ///
+    /// # Progress
+    /// Blocking among consumers; writers never wait.
+    ///
+    /// # Examples
+    /// See [`Store::consumer`](crate::Store::consumer).
+    pub fn cut(&mut self) -> Cut {
+        let snapshot = Snapshot::take(Arc::clone(&self.engine));
+        let session = self.engine.session();
+        let _guard = session.pin();
+        let slots = self.engine.desk.cut(&self.engine.records, &self.engine.clock, self.id, snapshot.tick());
+        let mut slots: Vec<_> = slots
+            .into_iter()
+            // SAFETY: noted slots are type-stable as long as their store.
+            .map(|slot| NotedSlot { component: unsafe { &*slot }.component(), slot })
+            .collect();
+        slots.sort_unstable_by_key(|noted| noted.component);
+        Cut { snapshot, consumer: self.id, slots }
+    }
+
+    /// Says that the consumer has finished with a cut: removed keys up to there may be forgotten.
+    ///
+    /// # Examples
+    /// See [`Store::consumer`](crate::Store::consumer).
+    pub fn acknowledge(&mut self, mut cut: Cut) {
+        cut.slots.clear();
+        self.engine.desk.acknowledge(self.id, cut.tick());
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.engine.desk.deregister(&self.engine.records, self.id);
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct NotedSlot {
+    component: u16,
+    slot: *mut SlotHeader,
+}
+
+/// A consistent moment, and the keys that changed since the last one. See [`Consumer::cut`].
+pub struct Cut {
+    snapshot: Snapshot,
+    consumer: u64,
+    slots: Vec<NotedSlot>,
+}
+
+// SAFETY: the slots are type-stable as long as their store, which the snapshot holds, and are read under pins of their own.
+unsafe impl Send for Cut {}
+// SAFETY: as above.
+unsafe impl Sync for Cut {}
+
+impl Cut {
+    /// The cut's tick: that of its snapshot.
+    pub fn tick(&self) -> u64 {
+        self.snapshot.tick()
+    }
+
+    /// The moment itself.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// How many keys have changed, of all maps.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether no key has changed.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The keys of a map that have changed, with what they hold at the cut.
+    ///
+    /// # Examples
+    /// See [`Store::consumer`](crate::Store::consumer).
+    pub fn changes<'c, K, V>(&'c self, map: &'c Map<K, V>) -> impl Iterator<Item = Change<'c, K, V>> + use<'c, K, V>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
+        let id = map.component().id();
+        let own: &[NotedSlot] = if Arc::ptr_eq(self.snapshot.engine(), map.engine()) {
+            let from = self.slots.partition_point(|noted| noted.component < id);
+            let until = self.slots.partition_point(|noted| noted.component <= id);
+            &self.slots[from..until]
+        } else {
+            &[]
+        };
+        own.iter().filter_map(|noted| {
+            let session = self.snapshot.engine().session();
+            let _guard = session.pin();
+            // SAFETY: type-stable as long as the store.
+            let slot = unsafe { &*noted.slot };
+            let version = self.snapshot.version_of(slot)?;
+            Some(Change {
+                // SAFETY: the snapshot sees a version in it that this consumer has not acknowledged, so it is not purged
+                // while the cut is there.
+                key: unsafe { Slot::<K>::key(slot) },
+                // SAFETY: a version of this map that the snapshot sees.
+                value: unsafe { VersionNode::<V>::value(version) },
+                version: version.stamp().version(),
+            })
+        })
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if !self.slots.is_empty() {
+            let slots: Vec<_> = self.slots.iter().map(|noted| noted.slot).collect();
+            self.snapshot.engine().desk.give_back(self.consumer, &slots);
+        }
+    }
+}
+
+impl fmt::Debug for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cut").field("tick", &self.tick()).field("changed", &self.len()).finish()
+    }
+}
+
+/// What a key of a map holds at a cut.
+#[derive(Debug)]
+pub struct Change<'c, K, V> {
+    /// The key.
+    pub key: &'c K,
+    /// Its value, or `None` if it was removed.
+    pub value: Option<&'c V>,
+    /// The version of the value, or of the removal.
+    pub version: Version,
+}

@@ -1,0 +1,858 @@
+//! Maps: keys to values, updated by many threads without locks.
+
+use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+
+use crate::raw::chain::{Latest, Newest, VersionHeader, VersionNode};
+use crate::raw::component::Component;
+use crate::raw::engine::{Engine, Session, Worker};
+use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::stamp::Stamp;
+use crate::raw::table::{Inserted, Position};
+use crate::sync::Guard;
+use crate::{Conflict, Version, Versioned};
+
+/// A map of a [`Store`](crate::Store).
+///
+/// A handle, cheap to clone; all clones are the same map. Operations go through a [pin](Map::pin).
+///
+/// Each value is immutable: an update writes a new one. The old one is dropped when nobody can see it any more, some operations
+/// later, on any thread that uses the store.
+pub struct Map<K, V> {
+    engine: Arc<Engine>,
+    shared: Arc<MapShared<K, V>>,
+}
+
+pub(crate) struct MapShared<K, V> {
+    name: Box<str>,
+    component: Arc<Component>,
+    hasher: RandomState,
+    types: PhantomData<(K, V)>,
+}
+
+impl<K, V> MapShared<K, V> {
+    pub(crate) fn new(name: &str, component: Arc<Component>, hasher: RandomState) -> Self {
+        Self { name: name.into(), component, hasher, types: PhantomData }
+    }
+}
+
+impl<K, V> Map<K, V> {
+    pub(crate) fn new(engine: Arc<Engine>, shared: Arc<MapShared<K, V>>) -> Self {
+        Self { engine, shared }
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        &self.shared.component
+    }
+
+    pub(crate) fn hasher(&self) -> &RandomState {
+        &self.shared.hasher
+    }
+
+    /// The map's name in its store.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Pins the calling thread: what it reads stays in memory until the pin is dropped. One pin serves many operations.
+    ///
+    /// # Progress
+    /// Lock-free. A pin that is kept holds back the reclamation of everything that is replaced meanwhile, by all threads: keep
+    /// it for a batch of operations, not across waiting. A snapshot may be kept for as long as you like.
+    ///
+    /// # Cost
+    /// About 10 ns for a thread's outermost pin, 2 ns inside another. A thread's first pin in a store registers it.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, String>("map")?;
+    /// let pin = map.pin();
+    /// for key in 0..100 {
+    ///     pin.put(key, key.to_string());
+    /// }
+    /// assert_eq!(pin.len(), 100);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn pin(&self) -> MapPin<'_, K, V> {
+        let session = self.engine.session();
+        MapPin { guard: session.pin(), session, map: self }
+    }
+
+    /// How many keys have a value.
+    ///
+    /// # Consistency
+    /// Exact when nobody writes; beside writers, a count that each of them has or has not yet changed.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// map.pin().put(1, 1);
+    /// assert_eq!(map.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn len(&self) -> usize {
+        self.component().len()
+    }
+
+    /// Whether no key has a value; see [`len`](Self::len).
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that the map's slots and table take, without values and what they own.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// map.pin().put(1, 1);
+    /// assert!(map.index_bytes() > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn index_bytes(&self) -> usize {
+        let session = self.engine.session();
+        let _guard = session.pin();
+        self.component().arena.bytes() + self.component().table.buckets() * 64
+    }
+
+    /// Says that a base lies under the map: keys that it lacks may exist there, and whoever looks one up brings it in first
+    /// with [`MapPin::restore`]. Until [`detach_base`](Self::detach_base), removed keys leave a trace, so that the base can't
+    /// bring them back.
+    ///
+    /// For layers that restore a map, before the first operation on it.
+    pub fn attach_base(&self) {
+        self.component().attach_base();
+    }
+
+    /// Says that everything in the base has been brought in. From now on [`MapPin::restore`] brings nothing in.
+    pub fn detach_base(&self) {
+        self.component().detach_base(self.engine.eras.tag());
+    }
+
+    /// Whether a base lies under the map.
+    pub fn has_base(&self) -> bool {
+        self.component().has_base()
+    }
+}
+
+impl<K, V> Clone for Map<K, V> {
+    fn clone(&self) -> Self {
+        Self { engine: Arc::clone(&self.engine), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<K, V> fmt::Debug for Map<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map").field("name", &self.name()).field("len", &self.len()).finish()
+    }
+}
+
+/// A pinned map: where the operations are. See [`Map::pin`].
+///
+/// # Consistency
+/// Every operation on a key is linearizable.
+///
+/// # Progress
+/// Every operation is lock-free: a thread that is stopped in the middle of one holds up nobody. Closures may run again after a
+/// race, and run outside the critical steps: one that panics leaves the map as it was.
+pub struct MapPin<'m, K, V> {
+    // Before the session: a guard must not outlive its handle.
+    guard: Guard,
+    session: Rc<Session>,
+    map: &'m Map<K, V>,
+}
+
+impl<K, V> fmt::Debug for MapPin<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapPin").field("map", self.map).finish()
+    }
+}
+
+/// A version that is not installed yet; dropped if it never is.
+struct Pending<V> {
+    version: *mut VersionHeader,
+    value: PhantomData<V>,
+}
+
+impl<V> Pending<V> {
+    fn new(value: Option<V>) -> Self {
+        Self { version: VersionNode::allocate(value), value: PhantomData }
+    }
+
+    fn stamped(value: Option<V>, stamp: Stamp) -> Self {
+        Self { version: VersionNode::allocate_stamped(value, stamp), value: PhantomData }
+    }
+
+    /// Takes the value back.
+    fn into_value(self) -> Option<V> {
+        let version = self.installed();
+        // SAFETY: allocated with this `V`, and never published.
+        unsafe { VersionNode::take(version) }
+    }
+
+    /// The version is the map's now.
+    fn installed(self) -> *mut VersionHeader {
+        let version = self.version;
+        std::mem::forget(self);
+        version
+    }
+}
+
+impl<V> Drop for Pending<V> {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this `V`, and never published.
+        unsafe { VersionNode::<V>::drop_node(self.version) };
+    }
+}
+
+/// The value of the newest version, unless it is a tombstone.
+///
+/// # Safety
+/// The slot is one of a `Map<_, V>`, and the caller is pinned for `'g`.
+unsafe fn value_of<'g, V>(newest: &Newest<'g>) -> Option<Versioned<'g, V>> {
+    // SAFETY: passed on.
+    let value = unsafe { VersionNode::<V>::value(newest.version) }?;
+    Some(Versioned::new(value, newest.stamp.version()))
+}
+
+impl<K, V> MapPin<'_, K, V> {
+    #[inline]
+    fn worker(&self) -> Worker<'_> {
+        Worker::new(&self.map.engine, &self.session, &self.guard)
+    }
+
+    /// How many keys have a value; see [`Map::len`].
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether no key has a value; see [`Map::len`].
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// What the slot holds, if it holds a value.
+    #[inline]
+    fn seen<'p>(&'p self, latest: Latest<'p>) -> Option<Versioned<'p, V>> {
+        match latest {
+            // SAFETY: a slot of this map; the pin lives as long as the borrow of it.
+            Latest::Version(newest) => unsafe { value_of(&newest) },
+            Latest::Empty | Latest::Purged => None,
+        }
+    }
+}
+
+impl<K, V> MapPin<'_, K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    #[inline]
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.map.shared.hasher.hash_one(key)
+    }
+
+    #[inline]
+    fn find<Q>(&self, key: &Q) -> Option<&SlotHeader>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
+        self.map.component().table.find(hash, |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)
+    }
+
+    /// The key's slot, made if there is none.
+    fn slot_for(&self, hash: u64, key: K) -> &SlotHeader {
+        let component = self.map.component();
+        let worker = self.worker();
+        // SAFETY: as in `find`.
+        let is_key = |slot: &SlotHeader, key: &K| unsafe { Slot::<K>::key(slot) } == key;
+        if let Some(slot) = component.table.find(hash, |slot| is_key(slot, &key)) {
+            return slot;
+        }
+        let made = component.make_slot(hash, key);
+        // SAFETY: just made, so occupied; it stays ours or the table's under the pin.
+        let key: &K = unsafe { Slot::<K>::key(made) };
+        let inserted = component.table.find_or_insert(
+            hash,
+            |slot| is_key(slot, key),
+            || made,
+            || component.len(),
+            |garbage| worker.retire(garbage),
+        );
+        match inserted {
+            Inserted::Added => made,
+            Inserted::Found(slot) => {
+                // SAFETY: never published.
+                worker.retire(unsafe { component.retire_slot(made) });
+                slot
+            }
+        }
+    }
+
+    /// A slot for the key of one that was purged.
+    #[cold]
+    fn renew(&self, purged: &SlotHeader) -> &SlotHeader {
+        let worker = self.worker();
+        self.map.component().table.unlink(purged, |garbage| worker.retire(garbage));
+        // SAFETY: purged, and not reclaimed under this pin.
+        let key: &K = unsafe { Slot::<K>::key(purged) };
+        self.slot_for(purged.hash(), key.clone())
+    }
+
+    /// Returns the key's value.
+    ///
+    /// # Cost
+    /// Allocates nothing, and writes nothing shared unless it meets a write that is not yet decided.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<String, u64>("map")?;
+    /// map.pin().put("x".to_owned(), 1);
+    /// assert_eq!(map.pin().get("x"), Some(&1));
+    /// assert_eq!(map.pin().get("y"), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.versioned(key).map(Versioned::value)
+    }
+
+    /// Whether the key has a value.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, ()>("map")?;
+    /// map.pin().put(1, ());
+    /// assert!(map.pin().contains(&1) && !map.pin().contains(&2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn contains<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.versioned(key).is_some()
+    }
+
+    /// Returns the key's value and version.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// let version = map.pin().put(1, 10);
+    /// assert_eq!(map.pin().versioned(&1).unwrap().version(), version);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn versioned<Q>(&self, key: &Q) -> Option<Versioned<'_, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let slot = self.find(key)?;
+        self.seen(self.worker().latest(slot))
+    }
+
+    /// Sets the key's value, whatever it was, and returns the new version.
+    ///
+    /// # Cost
+    /// One allocation, and a slot for a new key.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// let pin = map.pin();
+    /// assert!(pin.put(1, 10) < pin.put(1, 11));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn put(&self, key: K, value: V) -> Version {
+        let new = Pending::new(Some(value));
+        let mut slot = self.slot_for(self.hash(&key), key);
+        loop {
+            let latest = self.worker().latest(slot);
+            if let Latest::Purged = latest {
+                slot = self.renew(slot);
+            } else if let Some(version) = self.install(slot, latest, &new) {
+                new.installed();
+                self.worker().tidy();
+                return version;
+            }
+        }
+    }
+
+    /// Installs a version over what was seen; `None` if the slot has changed.
+    #[inline]
+    fn install<'p>(&'p self, slot: &'p SlotHeader, seen: Latest<'p>, new: &Pending<V>) -> Option<Version> {
+        self.worker().replace(self.map.component(), slot, seen, new.version).ok().map(Stamp::version)
+    }
+
+    /// Installs a value over what was seen, and reads it back.
+    fn install_value<'p>(&'p self, slot: &'p SlotHeader, seen: Latest<'p>, value: V) -> Option<Versioned<'p, V>> {
+        let new = Pending::new(Some(value));
+        let version = self.install(slot, seen, &new)?;
+        let installed = new.installed();
+        // SAFETY: installed under this pin, so not reclaimed under it; a `VersionNode<V>` with a value.
+        let value = unsafe { VersionNode::<V>::value(&*installed) }?;
+        self.worker().tidy();
+        Some(Versioned::new(value, version))
+    }
+
+    /// Replaces the key's value by what the closure makes of it. Returns the new value, or `None` if the key is absent: see
+    /// [`upsert`](Self::upsert) for that case.
+    ///
+    /// The closure runs again if another thread has changed the value meanwhile.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// let pin = map.pin();
+    /// assert!(pin.update(&1, |n| n + 1).is_none());
+    /// pin.put(1, 10);
+    /// assert_eq!(pin.update(&1, |n| n + 1).map(|new| *new), Some(11));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn update<Q>(&self, key: &Q, mut change: impl FnMut(&V) -> V) -> Option<Versioned<'_, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        match self.try_update(key, |value| Ok::<V, Infallible>(change(value))) {
+            Ok(updated) => updated,
+            Err(never) => match never {},
+        }
+    }
+
+    /// As [`update`](Self::update), with a closure that may refuse; then nothing changes.
+    ///
+    /// # Errors
+    /// What the closure returns.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u32>("balance")?;
+    /// let pin = map.pin();
+    /// pin.put(1, 10);
+    /// let spend = |amount: u32| pin.try_update(&1, |had| had.checked_sub(amount).ok_or("too little"));
+    /// assert!(spend(4).is_ok());
+    /// assert_eq!(spend(7).unwrap_err(), "too little");
+    /// assert_eq!(pin.get(&1), Some(&6));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_update<Q, E>(
+        &self,
+        key: &Q,
+        mut change: impl FnMut(&V) -> Result<V, E>,
+    ) -> Result<Option<Versioned<'_, V>>, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let Some(slot) = self.find(key) else { return Ok(None) };
+        loop {
+            let latest = self.worker().latest(slot);
+            let Some(seen) = self.seen(latest) else { return Ok(None) };
+            if let Some(new) = self.install_value(slot, latest, change(&seen)?) {
+                return Ok(Some(new));
+            }
+        }
+    }
+
+    /// Sets the key's value to what the closure makes of the old one, or of `None` if the key is absent. Returns the new value.
+    ///
+    /// The closure runs again if another thread has changed the value meanwhile.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<&str, u64>("count")?;
+    /// let pin = map.pin();
+    /// for _ in 0..3 {
+    ///     pin.upsert("seen", |count| count.map_or(1, |n| n + 1));
+    /// }
+    /// assert_eq!(pin.get("seen"), Some(&3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn upsert(&self, key: K, mut make: impl FnMut(Option<&V>) -> V) -> Versioned<'_, V> {
+        let hash = self.hash(&key);
+        let mut slot = match self.find(&key) {
+            Some(slot) => slot,
+            None => {
+                // The closure runs before there is a slot, so that a panic leaves none.
+                let value = make(None);
+                let slot = self.slot_for(hash, key);
+                let latest = self.worker().latest(slot);
+                if self.seen(latest).is_none()
+                    && !matches!(latest, Latest::Purged)
+                    && let Some(new) = self.install_value(slot, latest, value)
+                {
+                    return new;
+                }
+                slot
+            }
+        };
+        loop {
+            let latest = self.worker().latest(slot);
+            if let Latest::Purged = latest {
+                slot = self.renew(slot);
+                continue;
+            }
+            let value = make(self.seen(latest).map(Versioned::value));
+            if let Some(new) = self.install_value(slot, latest, value) {
+                return new;
+            }
+        }
+    }
+
+    /// Returns the key's value, which the closure makes if the key is absent.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, String>("map")?;
+    /// let pin = map.pin();
+    /// assert_eq!(pin.get_or_insert_with(1, || "one".to_owned()), "one");
+    /// assert_eq!(pin.get_or_insert_with(1, || unreachable!()), "one");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
+        if let Some(slot) = self.find(&key)
+            && let Some(seen) = self.seen(self.worker().latest(slot))
+        {
+            return seen.value();
+        }
+        match self.insert_or_see(key, make()) {
+            Ok(new) | Err((new, _)) => new.value(),
+        }
+    }
+
+    /// Sets the value of a key that is absent.
+    ///
+    /// # Errors
+    /// [`Conflict`] with what is there, and the value given back.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// let pin = map.pin();
+    /// assert!(pin.insert(1, 10).is_ok());
+    /// let conflict = pin.insert(1, 11).unwrap_err();
+    /// assert_eq!((*conflict.actual.unwrap(), conflict.value), (10, 11));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn insert(&self, key: K, value: V) -> Result<Version, Conflict<'_, V>> {
+        match self.insert_or_see(key, value) {
+            Ok(new) => Ok(new.version()),
+            Err((seen, value)) => Err(Conflict { actual: Some(seen), value }),
+        }
+    }
+
+    /// Sets the value of an absent key, or hands back what is there, and the value.
+    fn insert_or_see(&self, key: K, value: V) -> Result<Versioned<'_, V>, (Versioned<'_, V>, V)> {
+        let hash = self.hash(&key);
+        let mut slot = self.slot_for(hash, key);
+        let new = Pending::new(Some(value));
+        loop {
+            let latest = self.worker().latest(slot);
+            if let Latest::Purged = latest {
+                slot = self.renew(slot);
+                continue;
+            }
+            if let Some(seen) = self.seen(latest) {
+                let Some(value) = new.into_value() else { unreachable!("it was made with a value") };
+                return Err((seen, value));
+            }
+            if let Some(version) = self.install(slot, latest, &new) {
+                let installed = new.installed();
+                // SAFETY: installed under this pin, so not reclaimed under it; a `VersionNode<V>` with a value.
+                let value = unsafe { VersionNode::<V>::value(&*installed) };
+                let Some(value) = value else { unreachable!("it was made with a value") };
+                self.worker().tidy();
+                return Ok(Versioned::new(value, version));
+            }
+        }
+    }
+
+    /// Replaces the key's value if it is at the expected version.
+    ///
+    /// # Errors
+    /// [`Conflict`] with what is there, and the value given back.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// let pin = map.pin();
+    /// let first = pin.put(1, 10);
+    /// assert!(pin.compare_exchange(&1, first, 11).is_ok());
+    /// let conflict = pin.compare_exchange(&1, first, 12).unwrap_err();
+    /// assert_eq!((conflict.actual.map(|seen| *seen), conflict.value), (Some(11), 12));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn compare_exchange<Q>(&self, key: &Q, expected: Version, value: V) -> Result<Version, Conflict<'_, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.exchange_if(key, |seen| seen.version() == expected, value)
+    }
+
+    /// Replaces the key's value if it equals the expected one.
+    ///
+    /// # Errors
+    /// [`Conflict`] with what is there, and the value given back.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, &str>("phase")?;
+    /// let pin = map.pin();
+    /// pin.put(1, "setup");
+    /// assert!(pin.compare_exchange_value(&1, &"setup", "build").is_ok());
+    /// assert!(pin.compare_exchange_value(&1, &"setup", "test").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn compare_exchange_value<Q>(&self, key: &Q, expected: &V, value: V) -> Result<Version, Conflict<'_, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: PartialEq,
+    {
+        self.exchange_if(key, |seen| seen.value() == expected, value)
+    }
+
+    fn exchange_if<'p, Q>(
+        &'p self,
+        key: &Q,
+        is_expected: impl Fn(Versioned<'p, V>) -> bool,
+        value: V,
+    ) -> Result<Version, Conflict<'p, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let Some(slot) = self.find(key) else { return Err(Conflict { actual: None, value }) };
+        let new = Pending::new(Some(value));
+        loop {
+            let latest = self.worker().latest(slot);
+            let actual = self.seen(latest);
+            if !actual.is_some_and(&is_expected) {
+                let Some(value) = new.into_value() else { unreachable!("it was made with a value") };
+                return Err(Conflict { actual, value });
+            }
+            if let Some(version) = self.install(slot, latest, &new) {
+                new.installed();
+                self.worker().tidy();
+                return Ok(version);
+            }
+        }
+    }
+
+    /// Removes the key. Returns the value that it had.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// let pin = map.pin();
+    /// pin.put(1, 10);
+    /// assert_eq!(pin.remove(&1).map(|had| *had), Some(10));
+    /// assert!(pin.remove(&1).is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<Versioned<'_, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.remove_if(key, |_| true)
+    }
+
+    /// Removes the key if its value passes a test. Returns the value that it had.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// let pin = map.pin();
+    /// pin.put(1, 10);
+    /// assert!(pin.remove_if(&1, |value| *value > 10).is_none());
+    /// assert!(pin.remove_if(&1, |value| *value == 10).is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remove_if<Q>(&self, key: &Q, test: impl FnMut(&V) -> bool) -> Option<Versioned<'_, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let slot = self.find(key)?;
+        self.remove_slot(slot, test)
+    }
+
+    fn remove_slot<'p>(&'p self, slot: &'p SlotHeader, mut test: impl FnMut(&V) -> bool) -> Option<Versioned<'p, V>> {
+        loop {
+            let latest = self.worker().latest(slot);
+            let seen = self.seen(latest)?;
+            if !test(&seen) {
+                return None;
+            }
+            let tombstone = Pending::new(None);
+            if self.install(slot, latest, &tombstone).is_some() {
+                tombstone.installed();
+                self.worker().tidy();
+                return Some(seen);
+            }
+        }
+    }
+
+    /// Removes every key whose value fails a test.
+    ///
+    /// # Consistency
+    /// Key by key: each removal takes effect by itself, on the value that was tested. Keys that are written meanwhile may or may
+    /// not be tested.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// let pin = map.pin();
+    /// (0..10).for_each(|n| drop(pin.put(n, n)));
+    /// pin.retain(|_, value| value % 2 == 0);
+    /// assert_eq!(pin.len(), 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        let mut position = Some(Position::START);
+        let mut slots = Vec::new();
+        while let Some(from) = position {
+            position = self.map.component().table.step(from, &mut slots);
+            for slot in slots.drain(..) {
+                // SAFETY: a slot of this map that the table shows, under the pin.
+                let key: &K = unsafe { Slot::<K>::key(slot) };
+                self.remove_slot(slot, |value| !keep(key, value));
+            }
+        }
+    }
+
+    /// Removes every key; see [`retain`](Self::retain) for what that means beside other writers.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// map.pin().put(1, 1);
+    /// map.pin().clear();
+    /// assert!(map.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn clear(&self) {
+        self.retain(|_, _| false);
+    }
+
+    /// Brings in what the base says of a key, with the version that it had, if the map knows nothing of the key: `None` says that
+    /// it was removed. Returns whether it came in; not if the base is detached.
+    ///
+    /// For layers that restore a map: see [`Map::attach_base`]. Consumers are not told.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// use stillpoint::Version;
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// map.attach_base();
+    /// map.pin().put(1, 11);
+    /// assert!(!map.pin().restore(1, Version::from_u64(5), Some(10)));
+    /// assert!(map.pin().restore(2, Version::from_u64(6), Some(20)));
+    /// assert_eq!((map.pin().get(&1), map.pin().get(&2)), (Some(&11), Some(&20)));
+    /// map.detach_base();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn restore(&self, key: K, version: Version, value: Option<V>) -> bool {
+        // Under the pin: see `detach_base`.
+        if !self.map.component().has_base() {
+            return false;
+        }
+        let new = Pending::stamped(value, Stamp::from_version(version));
+        let slot = self.slot_for(self.hash(&key), key);
+        let worker = self.worker();
+        let restored = worker.restore(self.map.component(), slot, new.version).is_ok();
+        if restored {
+            new.installed();
+        }
+        worker.tidy();
+        restored
+    }
+
+    /// Whether the map itself knows the key, present or removed, without looking into the base.
+    ///
+    /// For layers that restore a map.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// map.attach_base();
+    /// let pin = map.pin();
+    /// assert!(!pin.knows(&1));
+    /// pin.put(1, 1);
+    /// pin.remove(&1);
+    /// assert!(pin.knows(&1) && !pin.contains(&1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn knows<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.find(key).is_some_and(|slot| matches!(self.worker().latest(slot), Latest::Version(_)))
+    }
+}

@@ -1,0 +1,175 @@
+//! Arenas: where a component's slots are allocated. Slots never move, and their memory is never given to anything else.
+
+use std::alloc::{self, Layout};
+use std::ptr;
+
+use crate::raw::slot::SlotHeader;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::tuning::{ARENA_FIRST, ARENA_LARGEST};
+
+struct Chunk {
+    slots: *mut u8,
+    capacity: usize,
+    /// Slots handed out; may run past the capacity.
+    used: AtomicUsize,
+    below: *mut Chunk,
+}
+
+/// Allocates slots of one size, and takes them back.
+pub(crate) struct Arena {
+    slot: Layout,
+    component: u16,
+    current: AtomicPtr<Chunk>,
+    free: AtomicPtr<SlotHeader>,
+    /// Bytes of all chunks.
+    bytes: AtomicUsize,
+}
+
+// SAFETY: chunks are handed out slot by slot by atomic counters; what is in a slot is its component's matter.
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
+
+/// A slot that was allocated and is not yet published.
+pub(crate) enum Fresh {
+    /// Its memory was never used.
+    Unused(*mut SlotHeader),
+    /// It was used for another key.
+    Recycled(*mut SlotHeader),
+}
+
+impl Arena {
+    /// An arena for slots of this layout, which begins with a [`SlotHeader`].
+    pub(crate) fn new(slot: Layout, component: u16) -> Self {
+        Self {
+            slot: slot.pad_to_align(),
+            component,
+            current: AtomicPtr::new(ptr::null_mut()),
+            free: AtomicPtr::new(ptr::null_mut()),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Bytes of slots, used or not.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes a slot. The caller is pinned. Lock-free.
+    pub(crate) fn allocate(&self) -> Fresh {
+        // Acquire [FREE-2]: with Release [FREE-1].
+        let mut slot = self.free.load(Ordering::Acquire);
+        while !slot.is_null() {
+            // SAFETY: type-stable memory; a slot returns to the list only after every pin that met it here.
+            let next = unsafe { &*slot }.next_free();
+            match self.free.compare_exchange(slot, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Fresh::Recycled(slot),
+                Err(other) => slot = other,
+            }
+        }
+        Fresh::Unused(self.bump())
+    }
+
+    fn bump(&self) -> *mut SlotHeader {
+        loop {
+            // Acquire [CHUNK-2]: with Release [CHUNK-1].
+            let current = self.current.load(Ordering::Acquire);
+            // SAFETY: chunks are freed only with the arena.
+            if let Some(chunk) = unsafe { current.as_ref() } {
+                // Relaxed: the counter only gives out numbers.
+                let index = chunk.used.fetch_add(1, Ordering::Relaxed);
+                if index < chunk.capacity {
+                    // SAFETY: in bounds of the chunk.
+                    return unsafe { chunk.slots.add(index * self.slot.size()) }.cast();
+                }
+            }
+            self.grow(current);
+        }
+    }
+
+    fn grow(&self, below: *mut Chunk) {
+        // SAFETY: as above.
+        let capacity = unsafe { below.as_ref() }.map_or(ARENA_FIRST, |chunk| (chunk.capacity * 2).min(ARENA_LARGEST));
+        let layout = self.chunk_layout(capacity);
+        // SAFETY: the layout is not empty: a slot has a header.
+        let slots = unsafe { alloc::alloc(layout) };
+        if slots.is_null() {
+            alloc::handle_alloc_error(layout);
+        }
+        let chunk = Box::into_raw(Box::new(Chunk { slots, capacity, used: AtomicUsize::new(0), below }));
+        // Release [CHUNK-1]: mate of Acquire [CHUNK-2].
+        if self.current.compare_exchange(below, chunk, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.bytes.fetch_add(layout.size(), Ordering::Relaxed);
+        } else {
+            // SAFETY: never published.
+            unsafe { self.free_chunk(chunk) };
+        }
+    }
+
+    fn chunk_layout(&self, capacity: usize) -> Layout {
+        Layout::from_size_align(self.slot.size() * capacity, self.slot.align())
+            .expect("a chunk of slots is far smaller than the address space")
+    }
+
+    /// # Safety
+    /// Nobody else knows the chunk.
+    unsafe fn free_chunk(&self, chunk: *mut Chunk) {
+        // SAFETY: leaked once in `grow`.
+        let chunk = unsafe { Box::from_raw(chunk) };
+        // SAFETY: allocated there with this layout.
+        unsafe { alloc::dealloc(chunk.slots, self.chunk_layout(chunk.capacity)) };
+    }
+
+    /// Takes a slot back whose key is gone.
+    ///
+    /// # Safety
+    /// The slot is of this arena, and no pin that could have met it is left.
+    pub(crate) unsafe fn release(&self, slot: *mut SlotHeader) {
+        // SAFETY: of this arena.
+        let header = unsafe { &*slot };
+        let mut first = self.free.load(Ordering::Relaxed);
+        header.release(first);
+        loop {
+            // Release [FREE-1]: mate of Acquire [FREE-2].
+            match self.free.compare_exchange(first, slot, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(other) => {
+                    first = other;
+                    header.set_next_free(first);
+                }
+            }
+        }
+    }
+
+    /// The component whose slots these are.
+    pub(crate) fn component(&self) -> u16 {
+        self.component
+    }
+
+    /// Visits every slot that was ever handed out.
+    pub(crate) fn visit_exclusively(&mut self, mut visit: impl FnMut(*mut SlotHeader)) {
+        let mut chunk = self.current.load(Ordering::Relaxed);
+        // SAFETY: exclusive access.
+        while let Some(visited) = unsafe { chunk.as_ref() } {
+            let used = visited.used.load(Ordering::Relaxed).min(visited.capacity);
+            for index in 0..used {
+                // SAFETY: in bounds.
+                visit(unsafe { visited.slots.add(index * self.slot.size()) }.cast());
+            }
+            chunk = visited.below;
+        }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let mut chunk = self.current.load(Ordering::Relaxed);
+        while !chunk.is_null() {
+            // SAFETY: exclusive access.
+            let below = unsafe { (*chunk).below };
+            // SAFETY: exclusive access.
+            unsafe { self.free_chunk(chunk) };
+            chunk = below;
+        }
+    }
+}

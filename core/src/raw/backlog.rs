@@ -1,0 +1,209 @@
+//! The backlog: slots that must be looked at again, because nobody may write them again.
+//!
+//! A slot stands here while a live snapshot sees an old version of it, while its tombstone waits to be purged, or while it is
+//! empty. Slots are kept in blocks; each says what its slots wait for, so that a block whose every slot still waits costs one
+//! look. The queue is two stacks: blocks are pushed on `incoming` and popped from `outgoing`; who finds `outgoing` empty moves
+//! all of `incoming` there. A popped node is reclaimed through the eras and never pushed again, so addresses do not
+//! return under a pin.
+
+use std::ptr;
+
+use crate::raw::component::Component;
+use crate::raw::era::Retired;
+use crate::raw::slot::SlotHeader;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::tuning::{BACKLOG_BLOCK, BACKLOG_WITNESSES};
+
+/// A slot that waits, and its component.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) component: *const Component,
+    pub(crate) slot: *mut SlotHeader,
+    /// The slot's generation: a slot that was purged and reused meanwhile is not the one that waited.
+    pub(crate) generation: u64,
+}
+
+/// What a slot waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// The end of a live snapshot with this tick.
+    Snapshot(u64),
+    /// The consumers, and the clock, to pass this tick.
+    Floor(u64),
+    /// Nothing but a look.
+    Look,
+}
+
+/// Slots that wait together.
+#[derive(Default)]
+pub(crate) struct Block {
+    pub(crate) slots: Vec<Waiting>,
+    snapshots: Vec<u64>,
+    floor: Option<u64>,
+    look: bool,
+}
+
+impl Block {
+    /// Whether any of its slots may have what it waits for.
+    pub(crate) fn is_ready(&self, is_live: impl Fn(u64) -> bool, floor: u64) -> bool {
+        self.look
+            || self.floor.is_some_and(|waited| waited <= floor)
+            || !self.snapshots.iter().all(|tick| is_live(*tick))
+    }
+
+    fn add(&mut self, waiting: Waiting, waits_for: WaitsFor) {
+        self.slots.push(waiting);
+        match waits_for {
+            WaitsFor::Snapshot(tick) => {
+                if !self.snapshots.contains(&tick) {
+                    self.snapshots.push(tick);
+                }
+            }
+            WaitsFor::Floor(tick) => self.floor = Some(self.floor.map_or(tick, |least| least.min(tick))),
+            WaitsFor::Look => self.look = true,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.slots.len() >= BACKLOG_BLOCK || self.snapshots.len() >= BACKLOG_WITNESSES
+    }
+}
+
+/// The block that a thread fills.
+#[derive(Default)]
+pub(crate) struct OpenBlock {
+    block: Block,
+}
+
+impl OpenBlock {
+    /// Adds a slot; hands back the block once it is full.
+    pub(crate) fn push(&mut self, waiting: Waiting, waits_for: WaitsFor) -> Option<Block> {
+        self.block.add(waiting, waits_for);
+        self.block.is_full().then(|| std::mem::take(&mut self.block))
+    }
+
+    /// Takes what is there.
+    pub(crate) fn take(&mut self) -> Option<Block> {
+        (!self.block.slots.is_empty()).then(|| std::mem::take(&mut self.block))
+    }
+}
+
+struct Node {
+    block: Option<Block>,
+    next: *mut Node,
+}
+
+/// A store's backlog.
+pub(crate) struct Backlog {
+    incoming: AtomicPtr<Node>,
+    outgoing: AtomicPtr<Node>,
+    slots: AtomicUsize,
+}
+
+// SAFETY: nodes are owned by the stacks and handed from thread to thread by compare-and-swap; the addresses inside are of
+// type-stable slots and components of the same store.
+unsafe impl Send for Backlog {}
+// SAFETY: as above.
+unsafe impl Sync for Backlog {}
+
+impl Backlog {
+    pub(crate) fn new() -> Self {
+        Self {
+            incoming: AtomicPtr::new(ptr::null_mut()),
+            outgoing: AtomicPtr::new(ptr::null_mut()),
+            slots: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many slots wait in full blocks.
+    pub(crate) fn len(&self) -> usize {
+        // Relaxed: a count to look at.
+        self.slots.load(Ordering::Relaxed)
+    }
+
+    /// Puts a block at the end.
+    pub(crate) fn push(&self, block: Block) {
+        self.slots.fetch_add(block.slots.len(), Ordering::Relaxed);
+        let node = Box::into_raw(Box::new(Node { block: Some(block), next: ptr::null_mut() }));
+        self.push_chain(node, node);
+    }
+
+    fn push_chain(&self, first: *mut Node, last: *mut Node) {
+        let mut head = self.incoming.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the chain is ours until it is published.
+            unsafe { (*last).next = head };
+            // Release [BACKLOG-1]: mate of Acquire [BACKLOG-2].
+            match self.incoming.compare_exchange(head, first, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(other) => head = other,
+            }
+        }
+    }
+
+    /// Takes a block from the front, with the garbage that the caller must retire. The caller is pinned.
+    pub(crate) fn pop(&self) -> Option<(Block, Retired)> {
+        let mut refilled = false;
+        loop {
+            // Acquire [BACKLOG-2]: with Release [BACKLOG-1].
+            let head = self.outgoing.load(Ordering::Acquire);
+            if head.is_null() {
+                if refilled || !self.refill() {
+                    return None;
+                }
+                refilled = true;
+                continue;
+            }
+            // SAFETY: nodes that were popped are reclaimed only after this pin, so the node is readable; if it was popped
+            // meanwhile, the compare-and-swap fails, since addresses do not return under the pin.
+            let next = unsafe { (*head).next };
+            if self.outgoing.compare_exchange(head, next, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+                continue;
+            }
+            // SAFETY: we popped it: its block is ours, others may only still read `next`.
+            let block = unsafe { (*ptr::addr_of_mut!((*head).block)).take() }?;
+            self.slots.fetch_sub(block.slots.len(), Ordering::Relaxed);
+            // SAFETY: unlinked by us alone.
+            let garbage = unsafe { Retired::new(head.cast(), ptr::null(), reclaim_node) };
+            return Some((block, garbage));
+        }
+    }
+
+    fn refill(&self) -> bool {
+        // Acquire [BACKLOG-2].
+        let chain = self.incoming.swap(ptr::null_mut(), Ordering::AcqRel);
+        if chain.is_null() {
+            return false;
+        }
+        // Release [BACKLOG-1].
+        if self.outgoing.compare_exchange(ptr::null_mut(), chain, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            // Another has refilled: put ours back.
+            let mut last = chain;
+            // SAFETY: the chain is ours.
+            while let Some(next) = ptr::NonNull::new(unsafe { (*last).next }) {
+                last = next.as_ptr();
+            }
+            self.push_chain(chain, last);
+        }
+        true
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        for stack in [&self.incoming, &self.outgoing] {
+            let mut node = stack.load(Ordering::Relaxed);
+            while !node.is_null() {
+                // SAFETY: exclusive; each node was leaked once in `push`.
+                node = unsafe { Box::from_raw(node) }.next;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`Reclaim`](crate::raw::era::Reclaim): the item is a node.
+unsafe fn reclaim_node(item: *mut u8, _component: *const Component) {
+    // SAFETY: leaked once in `push`, popped once.
+    drop(unsafe { Box::from_raw(item.cast::<Node>()) });
+}

@@ -1,0 +1,321 @@
+//! Chains of versions: install, stamp by helping, read at a time, prune exactly.
+//!
+//! # Words
+//! A *version* has a stamp, the address of the version that it replaced (`prev`), and a value, or none if it is a tombstone.
+//! A slot's *head* is the newest. A version is *undecided* until its stamp is set.
+//!
+//! # Rules
+//! 1. Only the head may be undecided: whoever replaces a version has seen its final stamp.
+//! 2. A stamp is set once, by compare-and-swap from undecided, to the clock read behind a SeqCst fence that stands after
+//!    the version was met. Anyone may do it; whoever meets an undecided version must, before using its value.
+//! 3. A stamp's sequence is one more than the replaced version's in the same tick, else 0; the replaced stamp is read before
+//!    the clock. A full sequence moves the clock.
+//! 4. `prev` of a published version is changed only by the slot's one pruner, and only on a final version.
+//! 5. A version leaves the chain only when it was replaced by a final one and no live snapshot lies in between; it is retired
+//!    by the pruner that unlinked it.
+//!
+//! # Why a snapshot is consistent
+//! A snapshot with tick *s* moves the clock past *s* before anyone reads at it. Take a version *v* and a reader at *s*.
+//! Either *v*'s stamp was set from a clock ≤ *s*, or it was not.
+//! - If it was, whoever set it had met *v* in its slot (rule 2) and stood behind a fence before the clock moved past *s*;
+//!   the reader stands behind a fence after that. The fences order them: the reader sees the head *v* or a newer one.
+//! - If it was not, *v*'s tick is greater than *s* for good, also if the reader itself must decide it now. It reads on below.
+//!
+//! So all readers at *s* see the same versions, for as long as they like.
+//!
+//! # Why pruning takes nothing from a reader
+//! The pruner judges by a view of the live snapshots taken at or after the tick at which the version was replaced (see
+//! [`registry`](crate::raw::registry)): later snapshots see the newer version. A reader that stands on an unlinked version
+//! goes on along its frozen `prev`, under its pin, and what its snapshot sees was never unlinked.
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use crate::raw::clock::Clock;
+use crate::raw::slot::{Head, PruneRight, SlotHeader};
+use crate::raw::stamp::Stamp;
+use crate::sync::rule::{self, Rule};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence};
+use crate::tuning;
+
+/// Set in a version's `prev`: it has no value.
+const TOMBSTONE: usize = 1;
+
+/// The part of a version that does not depend on the value's type.
+#[repr(C)]
+pub(crate) struct VersionHeader {
+    stamp: AtomicU64,
+    prev: AtomicPtr<VersionHeader>,
+}
+
+/// A version and its value.
+#[repr(C)]
+pub(crate) struct VersionNode<V> {
+    header: VersionHeader,
+    value: MaybeUninit<V>,
+}
+
+impl VersionHeader {
+    fn new(stamp: Stamp, bits: usize) -> Self {
+        Self { stamp: AtomicU64::new(stamp.word()), prev: AtomicPtr::new(ptr::without_provenance_mut(bits)) }
+    }
+
+    /// Whether the version says that the key was removed.
+    #[inline]
+    pub(crate) fn is_tombstone(&self) -> bool {
+        // Relaxed: the bit is set before the version is published and never changes.
+        self.prev.load(Ordering::Relaxed).addr() & TOMBSTONE != 0
+    }
+
+    /// The stamp as it stands.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        // Acquire [STAMP-2]: with AcqRel [STAMP-1] in `decide`: the clock is not read older than this tick afterwards.
+        Stamp::from_word(self.stamp.load(Ordering::Acquire))
+    }
+
+    /// The version that this one replaced, or what is left below it.
+    #[inline]
+    pub(crate) fn prev<'g>(&self) -> Option<&'g VersionHeader> {
+        // Acquire [PREV-2]: with Release [PREV-1] in `splice`, and HEAD-1 for the first value.
+        let prev = self.prev.load(Ordering::Acquire).map_addr(|address| address & !TOMBSTONE);
+        // SAFETY: a linked version is reclaimed only when no pin that could have met it is left, and callers hold one, or
+        // hold a snapshot that sees it.
+        unsafe { prev.as_ref() }
+    }
+
+    /// Says what a version that is not yet published will replace.
+    pub(crate) fn set_prev(&self, prev: *mut VersionHeader) {
+        // Relaxed: not yet published.
+        let bits = self.prev.load(Ordering::Relaxed).addr() & TOMBSTONE;
+        self.prev.store(prev.map_addr(|address| address | bits), Ordering::Relaxed);
+    }
+
+    /// Takes what is directly below out of the chain. Only for the slot's pruner.
+    fn splice(&self, below: &VersionHeader) {
+        let bits = self.prev.load(Ordering::Relaxed).addr() & TOMBSTONE;
+        let next = below.prev.load(Ordering::Acquire).map_addr(|address| address & !TOMBSTONE | bits);
+        // Release [PREV-1]: mate of Acquire [PREV-2]; what stays below was published before.
+        self.prev.store(next, Ordering::Release);
+    }
+
+    /// Decides the version if nobody has, and returns its final stamp.
+    #[inline]
+    pub(crate) fn decide(&self, clock: &Clock) -> Stamp {
+        let stamp = self.stamp();
+        if stamp.is_final() { stamp } else { self.decide_now(clock) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decide_helping(&self, clock: &Clock) -> Stamp {
+        self.decide_now(clock)
+    }
+
+    /// Decides a version that was met undecided by another than its writer.
+    #[inline]
+    pub(crate) fn decide_met(&self, clock: &Clock) -> Stamp {
+        let stamp = self.stamp();
+        if stamp.is_final() || !rule::holds(Rule::StampBeforeUse) { stamp } else { self.decide_helping(clock) }
+    }
+
+    #[inline]
+    fn decide_now(&self, clock: &Clock) -> Stamp {
+        // Read before the clock, so that the clock read is not older (rule 3). If a pruner has changed `prev` meanwhile, the
+        // version was final, and the compare-and-swap below fails.
+        let replaced = self.prev().map(VersionHeader::stamp);
+        loop {
+            if rule::holds(Rule::FenceBeforeClock) {
+                // SeqCst fence [SNAP-1]: the install, and the writer's announcement, stand before the clock. Mates: the
+                // fences of a snapshot's taking [SNAP-2] and of a consumer's cut [CUT-2].
+                fence(Ordering::SeqCst);
+            }
+            let tick = clock.now();
+            let sequence = match replaced {
+                Some(stamp) if stamp.tick() == tick => {
+                    if stamp.sequence() == Stamp::SEQUENCE_MAX {
+                        clock.advance_past(tick);
+                        continue;
+                    }
+                    stamp.sequence() + 1
+                }
+                _ => 0,
+            };
+            let decided = Stamp::at(tick, sequence);
+            if !rule::holds(Rule::StampOnce) {
+                self.stamp.store(decided.word(), Ordering::Release);
+                return decided;
+            }
+            // AcqRel [STAMP-1]: mate of Acquire [STAMP-2]. Of several deciders the first one wins.
+            return match self.stamp.compare_exchange(
+                Stamp::UNDECIDED.word(),
+                decided.word(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => decided,
+                Err(word) => Stamp::from_word(word),
+            };
+        }
+    }
+}
+
+impl<V> VersionNode<V> {
+    /// Allocates a version that is not yet installed; `None` is a tombstone.
+    pub(crate) fn allocate(value: Option<V>) -> *mut VersionHeader {
+        Self::allocate_stamped(value, Stamp::UNDECIDED)
+    }
+
+    /// Allocates a version that was decided in an earlier life of the store.
+    pub(crate) fn allocate_stamped(value: Option<V>, stamp: Stamp) -> *mut VersionHeader {
+        let bits = if value.is_none() { TOMBSTONE } else { 0 };
+        let value = value.map_or(MaybeUninit::uninit(), MaybeUninit::new);
+        Box::into_raw(Box::new(Self { header: VersionHeader::new(stamp, bits), value })).cast()
+    }
+
+    /// The value, if the version is no tombstone.
+    ///
+    /// # Safety
+    /// 1. `header` is the header of a `VersionNode<V>`.
+    /// 2. It is not reclaimed as long as `'g`: the caller is pinned, or a snapshot sees the version.
+    #[inline]
+    pub(crate) unsafe fn value<'g>(header: &VersionHeader) -> Option<&'g V> {
+        if header.is_tombstone() {
+            return None;
+        }
+        let node = ptr::from_ref(header).cast::<Self>();
+        // SAFETY: (1) gives the type, (2) the lifetime; a version that is no tombstone has its value from the start.
+        Some(unsafe { (*node).value.assume_init_ref() })
+    }
+
+    /// Takes back a version that was never published, with its value.
+    ///
+    /// # Safety
+    /// `header` came from [`allocate`](Self::allocate) with this `V`, and only the caller knows it.
+    pub(crate) unsafe fn take(header: *mut VersionHeader) -> Option<V> {
+        // SAFETY: the caller owns the allocation.
+        let node = unsafe { Box::from_raw(header.cast::<Self>()) };
+        if node.header.is_tombstone() {
+            return None;
+        }
+        // SAFETY: no tombstone, so the value is there; the box is not used again.
+        Some(unsafe { node.value.assume_init() })
+    }
+
+    /// Drops a version that nobody can reach any more.
+    ///
+    /// # Safety
+    /// As for [`take`](Self::take).
+    pub(crate) unsafe fn drop_node(header: *mut VersionHeader) {
+        // SAFETY: passed on.
+        drop(unsafe { Self::take(header) });
+    }
+}
+
+/// The newest version of a slot, decided, with the address that a replacement must compare against.
+#[derive(Clone, Copy)]
+pub(crate) struct Newest<'g> {
+    pub(crate) address: *mut VersionHeader,
+    pub(crate) version: &'g VersionHeader,
+    pub(crate) stamp: Stamp,
+}
+
+/// What a slot holds now.
+#[derive(Clone, Copy)]
+pub(crate) enum Latest<'g> {
+    /// No version was ever installed.
+    Empty,
+    /// The slot is out of use: look the key up again.
+    Purged,
+    /// The newest version, which may be a tombstone.
+    Version(Newest<'g>),
+}
+
+/// Reads the newest version, deciding it if need be.
+#[inline]
+pub(crate) fn latest<'g>(slot: &SlotHeader, clock: &Clock) -> Latest<'g> {
+    match slot.head() {
+        (_, Head::Empty) => Latest::Empty,
+        (_, Head::Purged) => Latest::Purged,
+        (address, Head::Version(version)) => {
+            Latest::Version(Newest { address, version, stamp: version.decide_met(clock) })
+        }
+    }
+}
+
+/// Reads the newest version with a tick of at most `tick`, which the clock has passed.
+pub(crate) fn at<'g>(slot: &SlotHeader, tick: u64, clock: &Clock) -> Option<&'g VersionHeader> {
+    let Latest::Version(newest) = latest(slot, clock) else { return None };
+    let mut version = newest.version;
+    while version.stamp().tick() > tick {
+        version = version.prev()?;
+    }
+    Some(version)
+}
+
+/// What is left of a chain after pruning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pruned {
+    /// Only the newest version.
+    Single,
+    /// A live snapshot with this tick sees an older version; it is the oldest that does.
+    Seen(u64),
+    /// The chain is longer than one look, or another prunes it.
+    Unfinished,
+}
+
+/// Takes out of the chain what no live snapshot can see, and hands each version to `retire`. Lock-free: if another prunes the
+/// slot, it is left to that one.
+///
+/// `witness(from, until)` names a live snapshot that sees what was visible from tick `from` until tick `until`, judged by a
+/// view that may judge `until`.
+pub(crate) fn prune(
+    slot: &SlotHeader,
+    clock: &Clock,
+    looks: usize,
+    mut witness: impl FnMut(u64, u64) -> Option<u64>,
+    mut retire: impl FnMut(*mut VersionHeader),
+) -> Pruned {
+    if rule::holds(Rule::OnePruner) && slot.try_prune() == PruneRight::Busy {
+        return Pruned::Unfinished;
+    }
+    for _ in 0..tuning::PRUNE_AGAIN {
+        let pruned = prune_once(slot, clock, looks, &mut witness, &mut retire);
+        if !rule::holds(Rule::OnePruner) || slot.end_prune() {
+            return pruned;
+        }
+    }
+    slot.abandon_prune();
+    Pruned::Unfinished
+}
+
+fn prune_once(
+    slot: &SlotHeader,
+    clock: &Clock,
+    looks: usize,
+    witness: &mut impl FnMut(u64, u64) -> Option<u64>,
+    retire: &mut impl FnMut(*mut VersionHeader),
+) -> Pruned {
+    let Latest::Version(newest) = latest(slot, clock) else { return Pruned::Single };
+    let mut newer = newest.version;
+    let mut seen = None;
+    for _ in 0..looks {
+        let Some(older) = newer.prev() else {
+            return seen.map_or(Pruned::Single, Pruned::Seen);
+        };
+        let (from, until) = (older.stamp().tick(), newer.stamp().tick());
+        let seen_by =
+            if from == until || !rule::holds(Rule::PruneChecksSnapshots) { None } else { witness(from, until) };
+        match seen_by {
+            Some(snapshot) => {
+                seen = Some(snapshot);
+                newer = older;
+            }
+            None => {
+                newer.splice(older);
+                retire(ptr::from_ref(older).cast_mut());
+            }
+        }
+    }
+    Pruned::Unfinished
+}

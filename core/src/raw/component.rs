@@ -1,0 +1,174 @@
+//! A component without its types: table, arena, counters, and how to drop what is in them.
+
+use std::alloc::Layout;
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use crate::raw::arena::{Arena, Fresh};
+use crate::raw::chain::{VersionHeader, VersionNode};
+use crate::raw::era::Retired;
+use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::table::Table;
+use crate::sync::{AtomicI64, AtomicU64, Ordering};
+use crate::tuning::LEN_STRIPES;
+
+/// While it is in a component's `purge_from`, no tombstone is purged: a base is attached.
+const NEVER: u64 = u64::MAX;
+
+/// A map, as the protocols see it.
+pub(crate) struct Component {
+    pub(crate) table: Table,
+    pub(crate) arena: Arena,
+    drop_version: unsafe fn(*mut VersionHeader),
+    drop_key: unsafe fn(*mut SlotHeader),
+    len: [CachePadded<AtomicI64>; LEN_STRIPES],
+    /// The era from which on tombstones are purged: see [`detach_base`](Self::detach_base).
+    purge_from: AtomicU64,
+}
+
+impl Component {
+    /// A component with keys of type `K` and values of type `V`.
+    pub(crate) fn new<K, V>(id: u16) -> Self {
+        Self {
+            table: Table::new(),
+            arena: Arena::new(Layout::new::<Slot<K>>(), id),
+            drop_version: VersionNode::<V>::drop_node,
+            drop_key: Slot::<K>::drop_key,
+            len: std::array::from_fn(|_| CachePadded::new(AtomicI64::new(0))),
+            purge_from: AtomicU64::new(0),
+        }
+    }
+
+    /// The component's number in its store.
+    pub(crate) fn id(&self) -> u16 {
+        self.arena.component()
+    }
+
+    /// Keys that have a value; exact when nobody writes.
+    pub(crate) fn len(&self) -> usize {
+        let len: i64 = self.len.iter().map(|stripe| stripe.load(Ordering::Relaxed)).sum();
+        usize::try_from(len).unwrap_or(0)
+    }
+
+    /// Counts a key that came or went.
+    #[inline]
+    pub(crate) fn count(&self, stripe: usize, change: i64) {
+        // Relaxed: a count.
+        self.len[stripe % LEN_STRIPES].fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Makes a slot for a key, which is not yet published. The caller is pinned.
+    pub(crate) fn make_slot<'g, K>(&self, hash: u64, key: K) -> &'g SlotHeader {
+        let slot = match self.arena.allocate() {
+            Fresh::Unused(slot) => {
+                // SAFETY: memory of a `Slot<K>` that only we know.
+                unsafe { slot.write(SlotHeader::new(self.id(), hash)) };
+                // SAFETY: as above.
+                unsafe { Slot::write_key(slot, key) };
+                slot
+            }
+            Fresh::Recycled(slot) => {
+                // SAFETY: a free slot of this arena that only we have taken.
+                unsafe { Slot::write_key(slot, key) };
+                // SAFETY: as above; its header is initialised for good.
+                unsafe { &*slot }.reoccupy(hash);
+                slot
+            }
+        };
+        // SAFETY: type-stable memory; reclaimed only after the caller's pin.
+        unsafe { &*slot }
+    }
+
+    /// Garbage: a version that was unlinked.
+    ///
+    /// # Safety
+    /// As [`Retired::new`] (1) and (2); a version of this component, which lives as long as its store.
+    pub(crate) unsafe fn retire_version(&self, version: *mut VersionHeader) -> Retired {
+        // SAFETY: passed on.
+        unsafe { Retired::new(version.cast(), self, reclaim_version) }
+    }
+
+    /// Garbage: a slot that was unlinked, or never published.
+    ///
+    /// # Safety
+    /// As for [`retire_version`](Self::retire_version).
+    pub(crate) unsafe fn retire_slot(&self, slot: &SlotHeader) -> Retired {
+        // SAFETY: passed on.
+        unsafe { Retired::new(ptr::from_ref(slot).cast_mut().cast(), self, reclaim_slot) }
+    }
+
+    /// From now on tombstones stay: a base lies under the table.
+    pub(crate) fn attach_base(&self) {
+        // Release [BASE-1]: before any key is looked up.
+        self.purge_from.store(NEVER, Ordering::Release);
+    }
+
+    /// Tombstones may go once `era` is safe: then nobody who has seen the base attached is still bringing a key in.
+    pub(crate) fn detach_base(&self, era: u64) {
+        // Release [BASE-1]: mate of Acquire [BASE-2].
+        self.purge_from.store(era, Ordering::Release);
+    }
+
+    /// Whether a base lies under the table.
+    pub(crate) fn has_base(&self) -> bool {
+        // Acquire [BASE-2]: with Release [BASE-1].
+        self.purge_from.load(Ordering::Acquire) == NEVER
+    }
+
+    /// Whether tombstones may be purged, given up to which era memory is safe.
+    pub(crate) fn may_purge(&self, safe: u64) -> bool {
+        // Acquire [BASE-2]: with Release [BASE-1].
+        self.purge_from.load(Ordering::Acquire) <= safe
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        let (drop_key, drop_version) = (self.drop_key, self.drop_version);
+        self.arena.visit_exclusively(|slot| {
+            // SAFETY: handed out, so its header is initialised.
+            let header = unsafe { &*slot };
+            if !header.is_occupied() {
+                return;
+            }
+            if let (_, crate::raw::slot::Head::Version(newest)) = header.head() {
+                let mut version = Some(newest);
+                while let Some(dropped) = version {
+                    version = dropped.prev();
+                    // SAFETY: exclusive access; each version is in one chain.
+                    unsafe { drop_version(ptr::from_ref(dropped).cast_mut()) };
+                }
+            }
+            // SAFETY: exclusive access to an occupied slot.
+            unsafe { drop_key(slot) };
+        });
+    }
+}
+
+/// # Safety
+/// As [`Reclaim`](crate::raw::era::Reclaim): the item is a version of the component.
+unsafe fn reclaim_version(item: *mut u8, component: *const Component) {
+    // SAFETY: the component is alive.
+    let drop_version = unsafe { (*component).drop_version };
+    // SAFETY: of this component, and nobody can reach it.
+    unsafe { drop_version(item.cast()) };
+}
+
+/// # Safety
+/// As [`Reclaim`](crate::raw::era::Reclaim): the item is a slot of the component.
+unsafe fn reclaim_slot(item: *mut u8, component: *const Component) {
+    struct Release<'a>(&'a Component, *mut SlotHeader);
+    impl Drop for Release<'_> {
+        fn drop(&mut self) {
+            // SAFETY: of this arena, and no pin that could have met it is left.
+            unsafe { self.0.arena.release(self.1) };
+        }
+    }
+    // SAFETY: the component is alive.
+    let component = unsafe { &*component };
+    // Back into the arena, also if the key's `Drop` panics.
+    let release = Release(component, item.cast());
+    // SAFETY: occupied until now, and nobody can reach it.
+    unsafe { (component.drop_key)(release.1) };
+}

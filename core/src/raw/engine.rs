@@ -1,0 +1,476 @@
+//! A store without its names: clock, registry, eras, records, notes, backlog; and a thread's session with it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::raw::backlog::{Backlog, Waiting, WaitsFor};
+use crate::raw::chain::{self, Latest, Pruned, VersionHeader};
+use crate::raw::clock::Clock;
+use crate::raw::component::Component;
+use crate::raw::era::{Eras, Retired};
+use crate::raw::notes::NotesDesk;
+use crate::raw::record::{Record, Records};
+use crate::raw::registry::{LiveView, Registry};
+use crate::raw::slot::{Head, SlotHeader};
+use crate::raw::stamp::Stamp;
+use crate::sync::rule::{self, Rule};
+use crate::sync::{Guard, LocalHandle};
+use crate::tuning;
+
+/// The shared state under a store.
+pub(crate) struct Engine {
+    pub(crate) id: u64,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Registry,
+    pub(crate) eras: Eras,
+    pub(crate) records: Records,
+    pub(crate) desk: NotesDesk,
+    pub(crate) backlog: Backlog,
+    /// Components, kept until everything that points into them is gone.
+    components: Mutex<Vec<Arc<Component>>>,
+}
+
+/// Components that a store can number.
+pub(crate) const COMPONENTS_MAX: usize = u16::MAX as usize;
+
+impl Engine {
+    pub(crate) fn new() -> Arc<Self> {
+        static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            clock: Clock::starting_at(1),
+            registry: Registry::new(),
+            eras: Eras::new(),
+            records: Records::new(),
+            desk: NotesDesk::new(),
+            backlog: Backlog::new(),
+            components: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Makes a component with the next free number, and keeps it for as long as the engine. `None` if there are too many.
+    pub(crate) fn add_component(&self, make: impl FnOnce(u16) -> Component) -> Option<Arc<Component>> {
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = u16::try_from(components.len()).ok().filter(|id| usize::from(*id) < COMPONENTS_MAX)?;
+        let component = Arc::new(make(id));
+        components.push(Arc::clone(&component));
+        Some(component)
+    }
+
+    /// The calling thread's session. Lock-free; registers the thread on its first call.
+    #[inline]
+    pub(crate) fn session(self: &Arc<Self>) -> Rc<Session> {
+        SESSIONS
+            .try_with(|sessions| sessions.borrow_mut().get(self))
+            // The thread is ending and its table is gone: a session for this call.
+            .unwrap_or_else(|_| Rc::new(Session::new(self)))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Everything unlinked goes first: it points into components, which go after it. Dropping may run user code that
+        // retires nothing here: nobody has a handle any more.
+        let mut batches = Vec::new();
+        self.records.visit_exclusively(|owned| batches.push(owned.retired.take_all()));
+        for mut batch in batches {
+            batch.reclaim();
+        }
+    }
+}
+
+crate::sync::thread_local! {
+    static SESSIONS: RefCell<Sessions> = const { RefCell::new(Sessions { entries: Vec::new() }) };
+}
+
+/// A thread's sessions, one for each store that it has used.
+struct Sessions {
+    entries: Vec<(u64, Rc<Session>)>,
+}
+
+impl Sessions {
+    #[inline]
+    fn get(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
+        for (id, session) in &self.entries {
+            if *id == engine.id {
+                return Rc::clone(session);
+            }
+        }
+        self.add(engine)
+    }
+
+    #[cold]
+    fn add(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
+        self.entries.retain(|(_, session)| session.engine.strong_count() > 0);
+        let session = Rc::new(Session::new(engine));
+        self.entries.push((engine.id, Rc::clone(&session)));
+        session
+    }
+}
+
+/// A thread's part in a store.
+pub(crate) struct Session {
+    handle: LocalHandle,
+    record: *const Record,
+    engine: Weak<Engine>,
+}
+
+impl Session {
+    fn new(engine: &Arc<Engine>) -> Self {
+        Self { handle: engine.eras.register(), record: engine.records.obtain(), engine: Arc::downgrade(engine) }
+    }
+
+    /// Pins the calling thread.
+    #[inline]
+    pub(crate) fn pin(&self) -> Guard {
+        self.handle.pin()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(engine) = self.engine.upgrade() else { return };
+        // SAFETY: records live as long as their engine.
+        let record = unsafe { &*self.record };
+        // SAFETY: the thread's own record; nothing in here comes back.
+        let (block, garbage) = unsafe {
+            record.with_owned(|owned| {
+                owned.retired.close(&engine.eras);
+                (owned.backlog.take(), owned.retired.len())
+            })
+        };
+        if let Some(block) = block {
+            engine.backlog.push(block);
+        }
+        if garbage > 0 {
+            engine.records.abandon(record);
+        } else {
+            record.leave();
+        }
+    }
+}
+
+/// A pinned thread at work in a store: what every operation is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Worker<'g> {
+    engine: &'g Engine,
+    record: &'g Record,
+    guard: &'g Guard,
+}
+
+impl<'g> Worker<'g> {
+    /// The caller's session is one of this engine, and the guard is from it.
+    #[inline]
+    pub(crate) fn new(engine: &'g Engine, session: &'g Session, guard: &'g Guard) -> Self {
+        debug_assert!(std::ptr::eq(session.engine.as_ptr(), engine), "a session of another store");
+        // SAFETY: records live as long as their engine.
+        Self { engine, record: unsafe { &*session.record }, guard }
+    }
+
+    /// Reads what a slot holds now.
+    #[inline]
+    pub(crate) fn latest(&self, slot: &SlotHeader) -> Latest<'g> {
+        chain::latest(slot, &self.engine.clock)
+    }
+
+    /// Installs `new` over what was seen, decides it, and leaves everything noted that must be. `Err` if the head has changed;
+    /// then `new` is still the caller's. Lock-free, and runs no user code.
+    #[inline]
+    pub(crate) fn replace(
+        &self,
+        component: &'g Component,
+        slot: &'g SlotHeader,
+        seen: Latest<'g>,
+        new: *mut VersionHeader,
+    ) -> Result<Stamp, Moved> {
+        let (address, replaced) = match seen {
+            Latest::Empty => (std::ptr::null_mut(), None),
+            Latest::Version(newest) => (newest.address, Some(newest)),
+            Latest::Purged => return Err(Moved),
+        };
+        // SAFETY: allocated by the caller and not yet published.
+        let version = unsafe { &*new };
+        let is_tombstone = version.is_tombstone();
+        version.set_prev(address);
+        if rule::holds(Rule::AnnounceBeforeInstall) {
+            self.record.announce(slot);
+        }
+        if !rule::holds(Rule::NoteAfterStamp) {
+            self.note(slot);
+        }
+        if !slot.replace_head(address, new) {
+            self.record.clear();
+            return Err(Moved);
+        }
+        let stamp = version.decide(&self.engine.clock);
+        if self.engine.desk.wants_notes()
+            && replaced.is_none_or(|replaced| replaced.stamp.tick() < stamp.tick())
+            && rule::holds(Rule::NoteAfterStamp)
+        {
+            self.note(slot);
+        }
+        self.record.clear();
+
+        let was_present = replaced.is_some_and(|replaced| !replaced.version.is_tombstone());
+        if was_present == is_tombstone {
+            component.count(self.record.stripe, if is_tombstone { -1 } else { 1 });
+        }
+        let pruned = match replaced {
+            Some(_) => self.prune(component, slot, tuning::PRUNE_LOOKS),
+            None => Pruned::Single,
+        };
+        if is_tombstone || pruned != Pruned::Single {
+            self.enqueue(component, slot, waits_for(pruned, stamp));
+        }
+        Ok(stamp)
+    }
+
+    #[inline]
+    fn note(&self, slot: &SlotHeader) {
+        // SAFETY: the worker's own record.
+        if unsafe { self.record.note(slot) } {
+            self.engine.desk.absorb(&self.engine.records);
+        }
+    }
+
+    /// Brings in a version of an earlier life, if the slot never had one.
+    pub(crate) fn restore(
+        &self,
+        component: &Component,
+        slot: &SlotHeader,
+        new: *mut VersionHeader,
+    ) -> Result<(), Moved> {
+        let (seen, head) = slot.head();
+        let is_free = match head {
+            Head::Empty => true,
+            Head::Version(_) => !rule::holds(Rule::RestoreOnlyWhereEmpty),
+            Head::Purged => false,
+        };
+        if !is_free {
+            return Err(Moved);
+        }
+        // SAFETY: allocated by the caller and not yet published.
+        let is_tombstone = unsafe { &*new }.is_tombstone();
+        if !slot.replace_head(seen, new) {
+            return Err(Moved);
+        }
+        if is_tombstone {
+            self.enqueue(component, slot, WaitsFor::Floor(self.engine.clock.now()));
+        } else {
+            component.count(self.record.stripe, 1);
+        }
+        Ok(())
+    }
+
+    /// Prunes a slot's chain.
+    fn prune(&self, component: &'g Component, slot: &SlotHeader, looks: usize) -> Pruned {
+        let engine = self.engine;
+        chain::prune(
+            slot,
+            &engine.clock,
+            looks,
+            |from, until| self.witness(from, until),
+            // SAFETY: the pruner has just unlinked it, alone.
+            |version| self.retire(unsafe { component.retire_version(version) }),
+        )
+    }
+
+    /// The oldest live snapshot that sees what was visible from tick `from` until tick `until`.
+    fn witness(&self, from: u64, until: u64) -> Option<u64> {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe {
+            self.record.with_owned(|owned| {
+                if until > owned.view.clock {
+                    self.engine.registry.view_into(&self.engine.clock, &mut owned.view);
+                }
+                owned.view.oldest_within(from, until)
+            })
+        }
+    }
+
+    #[inline]
+    pub(crate) fn retire(&self, retired: Retired) {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe { self.record.with_owned(|owned| owned.retired.push(retired)) }
+    }
+
+    /// Leaves a slot to be looked at again, and works off more than that adds.
+    fn enqueue(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) {
+        if self.put_in_backlog(component, slot, waits_for) {
+            self.work_off(tuning::BACKLOG_STEP);
+        }
+    }
+
+    /// Puts a slot into the thread's block of the backlog; `true` if that filled the block.
+    fn put_in_backlog(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) -> bool {
+        if !slot.enqueue() {
+            return false;
+        }
+        let waiting = Waiting { component, slot: std::ptr::from_ref(slot).cast_mut(), generation: slot.generation() };
+        // SAFETY: the worker's own record; nothing in here comes back.
+        let full = unsafe { self.record.with_owned(|owned| owned.backlog.push(waiting, waits_for)) };
+        let is_full = full.is_some();
+        if let Some(block) = full {
+            self.engine.backlog.push(block);
+        }
+        is_full
+    }
+
+    /// Looks again at some blocks of slots; returns how many blocks were ready.
+    pub(crate) fn work_off(&self, blocks: usize) -> usize {
+        if self.engine.backlog.len() == 0 {
+            return 0;
+        }
+        let view = self.engine.registry.view(&self.engine.clock);
+        let mut done = 0;
+        for _ in 0..tuning::BACKLOG_LOOKS {
+            if done == blocks {
+                break;
+            }
+            let Some((block, garbage)) = self.engine.backlog.pop() else { break };
+            self.retire(garbage);
+            if !block.is_ready(|tick| view.contains(tick), self.purge_floor()) {
+                self.engine.backlog.push(block);
+                continue;
+            }
+            done += 1;
+            for waiting in block.slots {
+                self.look_again(waiting, &view);
+            }
+        }
+        done
+    }
+
+    /// Up to which tick tombstones may go: what all consumers have, and the clock has passed.
+    fn purge_floor(&self) -> u64 {
+        let passed =
+            if rule::holds(Rule::PurgeAfterTick) { self.engine.clock.now() - 1 } else { self.engine.clock.now() };
+        self.engine.desk.floor().min(passed)
+    }
+
+    fn look_again(&self, waiting: Waiting, view: &LiveView) {
+        // SAFETY: slots are type-stable, and components live as long as the engine.
+        let (component, slot) = unsafe { (&*waiting.component, &*waiting.slot) };
+        if slot.generation() != waiting.generation {
+            return;
+        }
+        slot.dequeue();
+        let pruned = chain::prune(
+            slot,
+            &self.engine.clock,
+            usize::MAX,
+            |from, until| {
+                if until <= view.clock { view.oldest_within(from, until) } else { self.witness(from, until) }
+            },
+            // SAFETY: the pruner has just unlinked it, alone.
+            |version| self.retire(unsafe { component.retire_version(version) }),
+        );
+        match self.latest(slot) {
+            Latest::Purged | Latest::Empty => {}
+            Latest::Version(newest) => {
+                let stamp = newest.stamp;
+                if pruned == Pruned::Single && newest.version.is_tombstone() {
+                    if self.engine.clock.now() == stamp.tick() && !self.engine.desk.wants_notes() {
+                        // Nobody else would move it.
+                        self.engine.clock.advance_past(stamp.tick());
+                    }
+                    if newest.version.prev().is_none()
+                        && stamp.tick() <= self.purge_floor()
+                        && self.may_purge(component)
+                    {
+                        self.purge(component, slot, newest.address);
+                        return;
+                    }
+                }
+                if newest.version.is_tombstone() || pruned != Pruned::Single {
+                    self.put_in_backlog(component, slot, waits_for(pruned, stamp));
+                }
+            }
+        }
+    }
+
+    fn may_purge(&self, component: &Component) -> bool {
+        component.may_purge(self.engine.eras.safe()) || !rule::holds(Rule::KeepTombstoneOverBase)
+    }
+
+    /// Takes a key out for good, if the slot's head is still the tombstone that was seen.
+    fn purge(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) {
+        if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
+            return;
+        }
+        if rule::holds(Rule::UnlinkBeforeRetire) {
+            component.table.unlink(slot, |garbage| self.retire(garbage));
+        }
+        // SAFETY: taken off the head by us alone.
+        self.retire(unsafe { component.retire_version(seen) });
+        // SAFETY: unlinked, and purged by us alone.
+        self.retire(unsafe { component.retire_slot(slot) });
+    }
+
+    /// Closes a batch of garbage when there is enough, and reclaims what may be. Runs the user's `Drop`, so it stands at the end
+    /// of an operation.
+    #[inline]
+    pub(crate) fn tidy(&self) {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        if unsafe { self.record.with_owned(|owned| owned.retired.is_due()) } {
+            self.tidy_now();
+        }
+    }
+
+    /// Closes the batch of garbage, however small, works off some of the backlog, and reclaims what may be.
+    #[cold]
+    pub(crate) fn tidy_now(&self) {
+        let engine = self.engine;
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe {
+            self.record.with_owned(|owned| {
+                engine.records.adopt(|left| owned.retired.adopt(&mut left.retired));
+                owned.retired.close(&engine.eras);
+            });
+        }
+        engine.eras.advance(self.guard);
+        self.work_off(tuning::BACKLOG_STEP);
+        loop {
+            let safe = engine.eras.safe();
+            // SAFETY: as above.
+            let batch = unsafe { self.record.with_owned(|owned| owned.retired.take_safe(safe)) };
+            let Some(mut batch) = batch else { break };
+            batch.reclaim();
+            // SAFETY: as above.
+            unsafe { self.record.with_owned(|owned| owned.retired.recycle(batch)) };
+        }
+    }
+
+    /// Hands the thread's partly filled block of the backlog to everybody.
+    pub(crate) fn flush_backlog(&self) {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        let block = unsafe { self.record.with_owned(|owned| owned.backlog.take()) };
+        if let Some(block) = block {
+            self.engine.backlog.push(block);
+        }
+    }
+
+    /// How much garbage the calling thread holds.
+    pub(crate) fn garbage(&self) -> usize {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe { self.record.with_owned(|owned| owned.retired.len()) }
+    }
+}
+
+/// The head has changed: look again.
+#[derive(Debug)]
+pub(crate) struct Moved;
+
+fn waits_for(pruned: Pruned, stamp: Stamp) -> WaitsFor {
+    match pruned {
+        Pruned::Single => WaitsFor::Floor(stamp.tick()),
+        Pruned::Seen(tick) => WaitsFor::Snapshot(tick),
+        Pruned::Unfinished => WaitsFor::Look,
+    }
+}
+
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Engine>();
+};

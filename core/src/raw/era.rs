@@ -1,0 +1,198 @@
+//! Eras: when the memory of what was unlinked may be used again.
+//!
+//! `crossbeam-epoch` tells nobody its epochs, and a closure for each retired version costs more than the version. So eras
+//! stand on top of it: one counter, and a mark up to which eras are *safe*.
+//!
+//! - **Mover** (any thread that closed a batch): if the previous era is safe, compare-and-swap the era from *e* to *e* + 1,
+//!   fence, and defer a closure that raises the mark to *e*.
+//! - **Retirer**: unlinks a batch of versions, then fences and reads the era: that is the batch's *tag*. It may be reclaimed
+//!   once its tag is safe.
+//!
+//! *Why:* take a batch with tag *e*, and a reader that may have met one of its versions. The retirer's fence stands before
+//! the mover's (else it would have read *e* + 1), so a reader that pinned after the mover's closure was deferred sees the
+//! versions unlinked. One that pinned before is waited for by the closure.
+//! *Why the tag is read after the last unlinking:* a thread that reads 10, stalls, and unlinks in era 20 under a reader would
+//! reclaim at once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossbeam_utils::CachePadded;
+
+use crate::raw::component::Component;
+use crate::sync::{AtomicU64, Collector, Guard, LocalHandle, Ordering, fence};
+use crate::tuning::RETIRE_BATCH;
+
+/// A store's eras, and the collector under them.
+pub(crate) struct Eras {
+    collector: Collector,
+    now: CachePadded<AtomicU64>,
+    safe: Arc<CachePadded<AtomicU64>>,
+}
+
+impl Eras {
+    pub(crate) fn new() -> Self {
+        Self {
+            collector: Collector::new(),
+            now: CachePadded::new(AtomicU64::new(1)),
+            safe: Arc::new(CachePadded::new(AtomicU64::new(0))),
+        }
+    }
+
+    /// Registers the calling thread.
+    pub(crate) fn register(&self) -> LocalHandle {
+        self.collector.register()
+    }
+
+    /// The tag of what the calling thread has unlinked so far.
+    pub(crate) fn tag(&self) -> u64 {
+        // SeqCst fence [ERA-1]: the unlinking stands before the era. Mate: the mover's [ERA-2].
+        fence(Ordering::SeqCst);
+        // Acquire: nothing is published by the era itself; the fences order it.
+        self.now.load(Ordering::Acquire)
+    }
+
+    /// Up to which tag memory may be reclaimed.
+    pub(crate) fn safe(&self) -> u64 {
+        // Acquire [SAFE-2]: with Release [SAFE-1]: the readers that were waited for are done.
+        self.safe.load(Ordering::Acquire)
+    }
+
+    /// Moves the era on if the last one is safe; else helps the collector along.
+    pub(crate) fn advance(&self, guard: &Guard) {
+        let era = self.now.load(Ordering::Acquire);
+        if self.safe() + 1 < era {
+            guard.flush();
+            return;
+        }
+        if self.now.compare_exchange(era, era + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return;
+        }
+        // SeqCst fence [ERA-2]: the move stands before the closure is deferred. Mate: [ERA-1].
+        fence(Ordering::SeqCst);
+        let safe = Arc::clone(&self.safe);
+        // Release [SAFE-1]: mate of Acquire [SAFE-2].
+        guard.defer(move || safe.fetch_max(era, Ordering::AcqRel));
+        guard.flush();
+    }
+}
+
+/// Something unlinked, and how to reclaim it.
+pub(crate) struct Retired {
+    item: *mut u8,
+    component: *const Component,
+    reclaim: Reclaim,
+}
+
+/// Reclaims an item of a component.
+///
+/// # Safety
+/// The item is the one that it was retired with, no one can reach it, and the component is alive.
+pub(crate) type Reclaim = unsafe fn(*mut u8, *const Component);
+
+impl Retired {
+    /// # Safety
+    /// 1. `item` has been unlinked: who pins from now on cannot meet it.
+    /// 2. It is retired once.
+    /// 3. `reclaim` fits it, and `component`, if not null, lives as long as its store.
+    pub(crate) unsafe fn new(item: *mut u8, component: *const Component, reclaim: Reclaim) -> Self {
+        Self { item, component, reclaim }
+    }
+
+    fn reclaim(self) {
+        // SAFETY: promised in `new`; the queue calls this when the tag is safe, or when the store has no users.
+        unsafe { (self.reclaim)(self.item, self.component) }
+    }
+}
+
+/// What a thread has retired and not yet reclaimed.
+#[derive(Default)]
+pub(crate) struct RetireQueue {
+    open: Vec<Retired>,
+    closed: VecDeque<(u64, Vec<Retired>)>,
+    spare: Vec<Vec<Retired>>,
+}
+
+impl RetireQueue {
+    #[inline]
+    pub(crate) fn push(&mut self, retired: Retired) {
+        self.open.push(retired);
+    }
+
+    /// Whether there is enough for a batch.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.open.len() >= RETIRE_BATCH
+    }
+
+    /// How many items wait.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len() + self.closed.iter().map(|(_, batch)| batch.len()).sum::<usize>()
+    }
+
+    /// Closes what is open into a batch with its tag.
+    pub(crate) fn close(&mut self, eras: &Eras) {
+        if self.open.is_empty() {
+            return;
+        }
+        let empty = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(RETIRE_BATCH));
+        let batch = std::mem::replace(&mut self.open, empty);
+        self.closed.push_back((eras.tag(), batch));
+    }
+
+    /// Takes the oldest batch if it may be reclaimed.
+    pub(crate) fn take_safe(&mut self, safe: u64) -> Option<Batch> {
+        let (tag, _) = self.closed.front()?;
+        if *tag > safe {
+            return None;
+        }
+        self.closed.pop_front().map(|(_, items)| Batch { items })
+    }
+
+    /// Keeps an emptied batch's memory for the next one.
+    pub(crate) fn recycle(&mut self, batch: Batch) {
+        if self.spare.len() < 4 && batch.items.is_empty() {
+            self.spare.push(batch.items);
+        }
+    }
+
+    /// Takes over what another thread left.
+    pub(crate) fn adopt(&mut self, other: &mut Self) {
+        self.open.append(&mut other.open);
+        self.closed.append(&mut other.closed);
+        self.closed.make_contiguous().sort_by_key(|(tag, _)| *tag);
+    }
+
+    /// Takes everything, safe or not: only when the store has no users left.
+    pub(crate) fn take_all(&mut self) -> Batch {
+        let mut items = std::mem::take(&mut self.open);
+        for (_, mut batch) in self.closed.drain(..) {
+            items.append(&mut batch);
+        }
+        Batch { items }
+    }
+}
+
+/// Items that may be reclaimed. Reclaiming runs the user's `Drop`, so nothing of the store is borrowed meanwhile.
+#[must_use]
+pub(crate) struct Batch {
+    items: Vec<Retired>,
+}
+
+impl Batch {
+    /// Reclaims all items, also those behind one whose `Drop` panics.
+    pub(crate) fn reclaim(&mut self) {
+        struct Rest<'a>(&'a mut Vec<Retired>);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                while let Some(item) = self.0.pop() {
+                    item.reclaim();
+                }
+            }
+        }
+        let rest = Rest(&mut self.items);
+        while let Some(item) = rest.0.pop() {
+            item.reclaim();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The floor: every protocol, and all unsafe code.
+//!
+//! Nothing here knows the types of keys and values. `map` and `snapshot` above put them on.
+
+pub(crate) mod arena;
+pub(crate) mod backlog;
+pub(crate) mod chain;
+pub(crate) mod clock;
+pub(crate) mod component;
+pub(crate) mod engine;
+pub(crate) mod era;
+pub(crate) mod notes;
+pub(crate) mod record;
+pub(crate) mod registry;
+pub(crate) mod slot;
+pub(crate) mod stamp;
+pub(crate) mod table;

@@ -1,0 +1,347 @@
+//! Notes: which slots have changed, for whoever must not miss a change: the log, feeds.
+//!
+//! # Words
+//! Each thread has an *in-flight word*, which announces the slot that it is about to write, and an append-only *list* of
+//! *notes*, each a slot's address. A *consumer* asks for *cuts*: a snapshot, and every slot that has changed between the last
+//! cut and this one.
+//!
+//! # Steps
+//! - **Writer**: announce the slot; install; decide the stamp (its fence stands after the announcement); if this is the key's
+//!   first version in its tick, note the slot; clear the word. No user code runs in between.
+//! - **Consumer**, closing a cut *s*: take a snapshot, which moves the clock past *s*; fence; take every announced slot as
+//!   noted, deciding what is undecided; then read every list to its end. What is newer than *s* is carried over to the next cut.
+//!
+//! # Why nothing is missed
+//! Take a version with a tick ≤ *s*. The one that decided it stood behind a fence and read the clock before it moved past
+//! *s*, so the announcement of its writer stands before the consumer's look (both fences). At that look the writer
+//! - still announces: the slot is taken; or
+//! - has cleared: then it has noted before that, and the lists are read after the words; or it has not noted because the version
+//!   replaced one of the same tick. That one's writer has announced before, and the same two cases hold for it.
+//!
+//! Simpler orders lose changes: noting by a cut that was read (it moves meanwhile), noting before installing, deciding an
+//! announced slot without taking it.
+//!
+//! # Memory
+//! A segment of a list goes when every consumer has passed it. A consumer's turn is a mutex among consumers; writers only try
+//! it. If a consumer stays away, a writer that begins a segment reads the lists into the consumers' sets of slots, if nobody
+//! else does: so what waits is bounded by the slots that changed.
+
+use std::collections::{HashMap, HashSet};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crate::raw::chain::{self};
+use crate::raw::clock::Clock;
+use crate::raw::record::{Record, Records};
+use crate::raw::slot::SlotHeader;
+use crate::raw::stamp::Stamp;
+use crate::sync::rule::{self, Rule};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::tuning::NOTE_SEGMENT;
+
+/// A piece of a thread's list.
+pub(crate) struct Segment {
+    notes: Box<[AtomicPtr<SlotHeader>]>,
+    len: AtomicUsize,
+    next: AtomicPtr<Segment>,
+}
+
+impl Segment {
+    pub(crate) fn allocate() -> *mut Self {
+        Box::into_raw(Box::new(Self {
+            notes: (0..NOTE_SEGMENT).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
+            len: AtomicUsize::new(0),
+            next: AtomicPtr::new(ptr::null_mut()),
+        }))
+    }
+
+    /// Appends a note; `false` if the segment is full. Only for the list's owner.
+    pub(crate) fn append(&self, slot: *mut SlotHeader) -> bool {
+        // Relaxed: only the owner writes it.
+        let len = self.len.load(Ordering::Relaxed);
+        if len == NOTE_SEGMENT {
+            return false;
+        }
+        self.notes[len].store(slot, Ordering::Relaxed);
+        // Release [NOTE-1]: mate of Acquire [NOTE-2].
+        self.len.store(len + 1, Ordering::Release);
+        true
+    }
+
+    /// Links the segment that follows. The owner does not touch this one again.
+    pub(crate) fn link(&self, next: *mut Self) {
+        // Release [SEGMENT-1]: mate of Acquire [SEGMENT-2].
+        self.next.store(next, Ordering::Release);
+    }
+
+    /// Frees the chain of segments that begins here.
+    ///
+    /// # Safety
+    /// Nobody else can reach them.
+    pub(crate) unsafe fn free_chain(mut segment: *mut Self) {
+        while !segment.is_null() {
+            // SAFETY: passed on; each segment was leaked once in `allocate`.
+            let freed = unsafe { Box::from_raw(segment) };
+            segment = freed.next.load(Ordering::Relaxed);
+        }
+    }
+}
+
+/// How far a consumer has read a list.
+#[derive(Clone, Copy)]
+struct Position {
+    segment: *mut Segment,
+    index: usize,
+}
+
+struct ConsumerState {
+    id: u64,
+    positions: HashMap<*const Record, Position>,
+    /// Slots taken and not yet handed out in a cut.
+    slots: HashSet<*mut SlotHeader>,
+    /// The tick up to which the consumer has finished.
+    acknowledged: u64,
+}
+
+struct Desk {
+    consumers: Vec<ConsumerState>,
+    next_id: u64,
+}
+
+/// Where consumers meet. Writers never wait here.
+pub(crate) struct NotesDesk {
+    desk: Mutex<Desk>,
+    /// How many consumers there are; writers note nothing for none.
+    active: AtomicUsize,
+    /// The tick up to which all consumers have finished.
+    floor: AtomicU64,
+}
+
+// SAFETY: the raw addresses inside are slots of type-stable arenas and segments that the desk itself frees, both alive as
+// long as the store, which holds the desk.
+unsafe impl Send for NotesDesk {}
+// SAFETY: as above; all access goes through the mutex.
+unsafe impl Sync for NotesDesk {}
+
+/// The slots that changed between two cuts.
+pub(crate) type Slots = Vec<*mut SlotHeader>;
+
+impl NotesDesk {
+    pub(crate) fn new() -> Self {
+        Self {
+            desk: Mutex::new(Desk { consumers: Vec::new(), next_id: 0 }),
+            active: AtomicUsize::new(0),
+            floor: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Whether anybody wants notes. Read after the stamp is decided.
+    #[inline]
+    pub(crate) fn wants_notes(&self) -> bool {
+        // Acquire [CONSUMER-2]: with Release [CONSUMER-1] and the clock: who reads a clock that a consumer's first cut has
+        // moved also sees the consumer.
+        self.active.load(Ordering::Acquire) != 0
+    }
+
+    /// The tick up to which every consumer has finished; a removal up to there needs no trace in memory.
+    pub(crate) fn floor(&self) -> u64 {
+        // Acquire [FLOOR-2]: with Release [FLOOR-1].
+        self.floor.load(Ordering::Acquire)
+    }
+
+    /// Registers a consumer that has finished with everything up to `tick`.
+    pub(crate) fn register(&self, records: &Records, tick: u64) -> u64 {
+        let mut desk = self.lock();
+        let id = desk.next_id;
+        desk.next_id += 1;
+        let mut state = ConsumerState { id, positions: HashMap::new(), slots: HashSet::new(), acknowledged: tick };
+        // Release [CONSUMER-1]: mate of Acquire [CONSUMER-2].
+        self.active.fetch_add(1, Ordering::AcqRel);
+        for record in records.iter() {
+            state.positions.insert(ptr::from_ref(record), Self::end_of(record));
+        }
+        desk.consumers.push(state);
+        self.set_floor(&desk);
+        id
+    }
+
+    /// Ends a consumer.
+    pub(crate) fn deregister(&self, records: &Records, id: u64) {
+        let mut desk = self.lock();
+        desk.consumers.retain(|consumer| consumer.id != id);
+        // Release [CONSUMER-1].
+        self.active.fetch_sub(1, Ordering::AcqRel);
+        self.set_floor(&desk);
+        Self::free_read(&mut desk, records);
+    }
+
+    /// Takes what has changed up to `cut`, a snapshot's tick that the clock has passed; slots with changes after it are
+    /// carried to the next cut. The caller is pinned.
+    pub(crate) fn cut(&self, records: &Records, clock: &Clock, id: u64, cut: u64) -> Slots {
+        let mut desk = self.lock();
+        if rule::holds(Rule::ConsumerFence) {
+            // SeqCst fence [CUT-2]: the clock's move stands before the look at what is announced. Mate: the writer's
+            // [SNAP-1].
+            fence(Ordering::SeqCst);
+        }
+        let mut announced = Vec::new();
+        for record in records.iter() {
+            let slot = record.announced();
+            if slot.is_null() || !rule::holds(Rule::ConsumerTakesAnnounced) {
+                continue;
+            }
+            announced.push(slot);
+        }
+        for consumer in &mut desk.consumers {
+            consumer.slots.extend(announced.iter().copied());
+        }
+        Self::read_lists(&mut desk, records);
+        let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) else {
+            return Slots::new();
+        };
+        let since = consumer.acknowledged;
+        let taken: Slots = consumer.slots.drain().collect();
+        let mut changed = Slots::with_capacity(taken.len());
+        for slot in taken {
+            // SAFETY: a noted slot is type-stable as long as its store.
+            let header = unsafe { &*slot };
+            let chain::Latest::Version(newest) = chain::latest(header, clock) else { continue };
+            if newest.stamp.tick() > cut && rule::holds(Rule::CarryNewer) {
+                consumer.slots.insert(slot);
+            }
+            if Self::changed_within(newest.version, newest.stamp, since, cut) {
+                changed.push(slot);
+            }
+        }
+        changed
+    }
+
+    fn changed_within(newest: &chain::VersionHeader, stamp: Stamp, since: u64, cut: u64) -> bool {
+        let (mut version, mut tick) = (newest, stamp.tick());
+        while tick > cut {
+            let Some(older) = version.prev() else { return false };
+            (version, tick) = (older, older.stamp().tick());
+        }
+        tick > since
+    }
+
+    /// Puts slots back that a cut handed out and its consumer could not use.
+    pub(crate) fn give_back(&self, id: u64, slots: &[*mut SlotHeader]) {
+        let mut desk = self.lock();
+        if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
+            consumer.slots.extend(slots.iter().copied());
+        }
+    }
+
+    /// Notes that a consumer has finished with everything up to `tick`.
+    pub(crate) fn acknowledge(&self, id: u64, tick: u64) {
+        let mut desk = self.lock();
+        if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
+            consumer.acknowledged = consumer.acknowledged.max(tick);
+        }
+        self.set_floor(&desk);
+    }
+
+    /// Reads all lists into the consumers' sets, if nobody else is at the desk; so that lists stay short while a consumer
+    /// stays away. Called by a writer that begins a segment; never waits.
+    pub(crate) fn absorb(&self, records: &Records) {
+        match self.desk.try_lock() {
+            Ok(mut desk) => Self::read_lists(&mut desk, records),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Self::read_lists(&mut poisoned.into_inner(), records);
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// How many slots wait for the consumer that has most.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().consumers.iter().map(|consumer| consumer.slots.len()).max().unwrap_or(0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Desk> {
+        // No user code runs at the desk; after a panic for want of memory it is whole.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_floor(&self, desk: &Desk) {
+        let floor = desk.consumers.iter().map(|consumer| consumer.acknowledged).min();
+        // Release [FLOOR-1]: mate of Acquire [FLOOR-2].
+        self.floor.store(floor.unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    fn end_of(record: &Record) -> Position {
+        let mut segment = record.first_segment();
+        let mut index = 0;
+        while !segment.is_null() {
+            // SAFETY: segments are freed at the desk only, where we are.
+            let reached = unsafe { &*segment };
+            index = reached.len.load(Ordering::Acquire);
+            let next = reached.next.load(Ordering::Acquire);
+            if next.is_null() {
+                break;
+            }
+            segment = next;
+        }
+        Position { segment, index }
+    }
+
+    fn read_lists(desk: &mut Desk, records: &Records) {
+        for consumer in &mut desk.consumers {
+            for record in records.iter() {
+                let position = consumer
+                    .positions
+                    .entry(ptr::from_ref(record))
+                    .or_insert(Position { segment: ptr::null_mut(), index: 0 });
+                if position.segment.is_null() {
+                    position.segment = record.first_segment();
+                }
+                Self::read_list(position, &mut consumer.slots);
+            }
+        }
+        Self::free_read(desk, records);
+    }
+
+    fn read_list(position: &mut Position, slots: &mut HashSet<*mut SlotHeader>) {
+        while !position.segment.is_null() {
+            // SAFETY: segments are freed at the desk only, behind all positions.
+            let segment = unsafe { &*position.segment };
+            // Acquire [NOTE-2]: with Release [NOTE-1].
+            let len = segment.len.load(Ordering::Acquire);
+            for note in &segment.notes[position.index..len] {
+                slots.insert(note.load(Ordering::Relaxed));
+            }
+            position.index = len;
+            // Acquire [SEGMENT-2]: with Release [SEGMENT-1]; the length is final once there is a next one.
+            let next = segment.next.load(Ordering::Acquire);
+            if next.is_null() || len < NOTE_SEGMENT {
+                return;
+            }
+            *position = Position { segment: next, index: 0 };
+        }
+    }
+
+    /// Frees the segments that every consumer has passed.
+    fn free_read(desk: &mut Desk, records: &Records) {
+        for record in records.iter() {
+            let mut first = record.first_segment();
+            while !first.is_null() {
+                // SAFETY: freed here only.
+                let next = unsafe { &*first }.next.load(Ordering::Acquire);
+                let passed = desk.consumers.iter().all(|consumer| {
+                    consumer
+                        .positions
+                        .get(&ptr::from_ref(record))
+                        .is_some_and(|position| position.segment != first && !position.segment.is_null())
+                });
+                if next.is_null() || !passed {
+                    break;
+                }
+                record.set_first_segment(next);
+                // SAFETY: its owner has gone on to `next`, and every consumer too.
+                drop(unsafe { Box::from_raw(first) });
+                first = next;
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A thread's record in a store: what it announces, its notes, and what only it touches.
+//!
+//! Records are never freed before their store. A thread that ends leaves its record to the next one that comes, or to any
+//! thread that tidies up, with everything in it.
+
+use std::cell::UnsafeCell;
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use crate::raw::backlog::OpenBlock;
+use crate::raw::era::RetireQueue;
+use crate::raw::notes::Segment;
+use crate::raw::registry::LiveView;
+use crate::raw::slot::SlotHeader;
+use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+/// What only the record's owner touches.
+#[derive(Default)]
+pub(crate) struct Owned {
+    pub(crate) retired: RetireQueue,
+    pub(crate) view: LiveView,
+    pub(crate) backlog: OpenBlock,
+    tail: Option<ptr::NonNull<Segment>>,
+}
+
+/// A thread's record.
+pub(crate) struct Record {
+    /// The slot that the thread is about to write, or null.
+    in_flight: CachePadded<AtomicPtr<SlotHeader>>,
+    in_use: AtomicBool,
+    /// The oldest segment of notes that is not yet freed. Set once by the owner, then only at the desk.
+    first_segment: AtomicPtr<Segment>,
+    owned: UnsafeCell<Owned>,
+    /// Which stripe of a spread counter the thread uses.
+    pub(crate) stripe: usize,
+    next: AtomicPtr<Record>,
+}
+
+// SAFETY: `owned` is touched only by whoever holds `in_use`, or exclusively when the store goes; the raw addresses in it point
+// into the store.
+unsafe impl Send for Record {}
+// SAFETY: as above.
+unsafe impl Sync for Record {}
+
+impl Record {
+    fn new(stripe: usize) -> Self {
+        Self {
+            in_flight: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
+            in_use: AtomicBool::new(true),
+            first_segment: AtomicPtr::new(ptr::null_mut()),
+            owned: UnsafeCell::new(Owned::default()),
+            stripe,
+            next: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Announces the slot that the owner is about to write.
+    #[inline]
+    pub(crate) fn announce(&self, slot: &SlotHeader) {
+        // Relaxed: ordered by the fence [SNAP-1] of whoever decides the version; see `notes`.
+        self.in_flight.store(ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Ends the announcement.
+    #[inline]
+    pub(crate) fn clear(&self) {
+        // Release [FLIGHT-1]: the note stands before it. Mate: Acquire [FLIGHT-2].
+        self.in_flight.store(ptr::null_mut(), Ordering::Release);
+    }
+
+    /// The slot that the owner is about to write, or null.
+    pub(crate) fn announced(&self) -> *mut SlotHeader {
+        // Acquire [FLIGHT-2]: with Release [FLIGHT-1]: who sees it cleared sees the note.
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Borrows what only the owner touches.
+    ///
+    /// # Safety
+    /// 1. The caller holds the record (its thread's, or claimed).
+    /// 2. `visit` calls nothing that comes here again, so no user code.
+    #[inline]
+    pub(crate) unsafe fn with_owned<R>(&self, visit: impl FnOnce(&mut Owned) -> R) -> R {
+        // SAFETY: (1) excludes other threads, (2) excludes a second borrow.
+        visit(unsafe { &mut *self.owned.get() })
+    }
+
+    /// Notes that a slot has changed; `true` if that began a new segment.
+    ///
+    /// # Safety
+    /// As for [`with_owned`](Self::with_owned), (1).
+    #[inline]
+    pub(crate) unsafe fn note(&self, slot: &SlotHeader) -> bool {
+        let address = ptr::from_ref(slot).cast_mut();
+        // SAFETY: (1) from the caller; nothing in here comes back.
+        unsafe {
+            self.with_owned(|owned| {
+                if let Some(tail) = owned.tail {
+                    // SAFETY: a tail has no next one, so the desk does not free it.
+                    if tail.as_ref().append(address) {
+                        return false;
+                    }
+                }
+                let segment = Segment::allocate();
+                // SAFETY: fresh.
+                (*segment).append(address);
+                match owned.tail.replace(ptr::NonNull::new_unchecked(segment)) {
+                    // SAFETY: as above; after the link it is not touched again.
+                    Some(full) => full.as_ref().link(segment),
+                    // Release [SEGMENT-1]: mate of Acquire [SEGMENT-2].
+                    None => self.first_segment.store(segment, Ordering::Release),
+                }
+                true
+            })
+        }
+    }
+
+    pub(crate) fn first_segment(&self) -> *mut Segment {
+        // Acquire [SEGMENT-2]: with Release [SEGMENT-1].
+        self.first_segment.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_first_segment(&self, segment: *mut Segment) {
+        // Release [SEGMENT-1].
+        self.first_segment.store(segment, Ordering::Release);
+    }
+
+    fn claim(&self) -> bool {
+        // Relaxed: a hint. Acquire [RECORD-2]: with Release [RECORD-1]: what the last owner left is seen.
+        !self.in_use.load(Ordering::Relaxed)
+            && self.in_use.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Leaves the record to the next one.
+    pub(crate) fn leave(&self) {
+        // Release [RECORD-1]: mate of Acquire [RECORD-2].
+        self.in_use.store(false, Ordering::Release);
+    }
+}
+
+/// All records of a store: a list that only grows.
+pub(crate) struct Records {
+    first: AtomicPtr<Record>,
+    count: AtomicUsize,
+    /// Records that were left with garbage in them.
+    abandoned: AtomicUsize,
+}
+
+impl Records {
+    pub(crate) fn new() -> Self {
+        Self { first: AtomicPtr::new(ptr::null_mut()), count: AtomicUsize::new(0), abandoned: AtomicUsize::new(0) }
+    }
+
+    /// Takes a record that was left, or makes one.
+    pub(crate) fn obtain(&self) -> &Record {
+        if let Some(record) = self.iter().find(|record| record.claim()) {
+            return record;
+        }
+        // Relaxed: any number will do.
+        let stripe = self.count.fetch_add(1, Ordering::Relaxed);
+        let record = Box::into_raw(Box::new(Record::new(stripe)));
+        let mut first = self.first.load(Ordering::Acquire);
+        loop {
+            // SAFETY: fresh, and published only below.
+            let made = unsafe { &*record };
+            made.next.store(first, Ordering::Relaxed);
+            // Release [RECORDS-1]: mate of Acquire [RECORDS-2].
+            match self.first.compare_exchange(first, record, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return made,
+                Err(other) => first = other,
+            }
+        }
+    }
+
+    /// Notes that a record was left with garbage in it.
+    pub(crate) fn abandon(&self, record: &Record) {
+        // AcqRel: a hint for those who tidy up.
+        self.abandoned.fetch_add(1, Ordering::AcqRel);
+        record.leave();
+    }
+
+    /// Claims every record that was left, hands over what only its owner may touch, and leaves it again. Only when some were
+    /// left with garbage.
+    pub(crate) fn adopt(&self, mut visit: impl FnMut(&mut Owned)) {
+        // Relaxed: a hint; garbage that is missed now is found by the next one.
+        if self.abandoned.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.abandoned.store(0, Ordering::Relaxed);
+        for record in self.iter().filter(|record| record.claim()) {
+            // SAFETY: claimed; `visit` moves data only.
+            unsafe { record.with_owned(&mut visit) };
+            record.leave();
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
+        // Acquire [RECORDS-2]: with Release [RECORDS-1].
+        let mut record = self.first.load(Ordering::Acquire);
+        std::iter::from_fn(move || {
+            // SAFETY: records are freed only with the list.
+            let found = unsafe { record.as_ref() }?;
+            record = found.next.load(Ordering::Acquire);
+            Some(found)
+        })
+    }
+
+    /// Visits what owners had, when no owner is left.
+    pub(crate) fn visit_exclusively(&mut self, mut visit: impl FnMut(&mut Owned)) {
+        for record in self.iter() {
+            // SAFETY: `&mut self`: nobody else has a record.
+            unsafe { record.with_owned(&mut visit) };
+        }
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        let mut record = self.first.load(Ordering::Relaxed);
+        while !record.is_null() {
+            // SAFETY: exclusive; each was leaked once in `obtain`.
+            let freed = unsafe { Box::from_raw(record) };
+            record = freed.next.load(Ordering::Relaxed);
+            // SAFETY: the desk and the owner are gone.
+            unsafe { Segment::free_chain(freed.first_segment.load(Ordering::Relaxed)) };
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The registry of live snapshots: who must still see what.
+//!
+//! # Words and states
+//! A word goes EMPTY → PENDING(*c*) → SET(*s*) → EMPTY. *c* is the clock read before announcing, so that no PENDING repeats in
+//! one word; *s* is the snapshot's tick.
+//!
+//! - **Owner**: read the clock as *c*; EMPTY → PENDING(*c*); fence; read the clock as *s*; PENDING(*c*) → SET(*s*), or use the
+//!   *s* that a pruner has set; move the clock past *s*; return.
+//! - **Pruner**: read the clock as *v*; fence; scan the words. One that is PENDING(*c*) it sets itself, to the clock read after
+//!   it saw it.
+//! - **Release**: SET(*s*) → EMPTY. The clock is past *s* ≥ *c* by then.
+//!
+//! # Why a view of clock *v* may judge what was replaced at or before *v*
+//! A snapshot either was announced before the scan's fence, or was not.
+//! - If it was, the scan saw its word: with *s* in it, or PENDING, and then one of the two set *s* and both use that.
+//! - If it was not, its fence stands after the scan's, and it reads a clock of at least *v*: it sees the newer version.
+//!
+//! *Why PENDING carries a clock:* a pruner that stalls between reading PENDING and setting it must fail against the word's next
+//! owner. Without a clock in it, it would give that owner a snapshot of the past.
+
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use crate::raw::clock::Clock;
+use crate::sync::rule::{self, Rule};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::tuning::REGISTRY_BLOCK;
+
+/// A registry word's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Empty,
+    Pending(u64),
+    Set(u64),
+}
+
+impl Word {
+    const fn pack(self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Pending(clock) => clock << 2 | 1,
+            Self::Set(tick) => tick << 2 | 2,
+        }
+    }
+
+    const fn unpack(word: u64) -> Self {
+        match word & 0b11 {
+            0 => Self::Empty,
+            1 => Self::Pending(word >> 2),
+            _ => Self::Set(word >> 2),
+        }
+    }
+}
+
+struct Block {
+    words: [CachePadded<AtomicU64>; REGISTRY_BLOCK],
+    next: AtomicPtr<Block>,
+}
+
+impl Block {
+    fn new() -> Self {
+        Self {
+            words: std::array::from_fn(|_| CachePadded::new(AtomicU64::new(Word::Empty.pack()))),
+            next: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+}
+
+/// All live snapshots of a store. Grows, never shrinks.
+pub(crate) struct Registry {
+    first: Block,
+    /// Words ever used, from the first on: a scan looks no further.
+    used: AtomicUsize,
+}
+
+/// A snapshot's place in the registry.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    word: *const AtomicU64,
+    /// The snapshot's tick.
+    pub(crate) tick: u64,
+}
+
+// SAFETY: the word is an atomic in a registry that outlives the snapshot, which holds its store.
+unsafe impl Send for Registered {}
+// SAFETY: as above.
+unsafe impl Sync for Registered {}
+
+/// The live snapshots as a scan saw them: good for judging what was replaced at or before `clock`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LiveView {
+    /// The clock read before the scan.
+    pub(crate) clock: u64,
+    ticks: Vec<u64>,
+}
+
+impl LiveView {
+    /// The oldest live snapshot that sees what was visible from tick `from` until tick `until`.
+    pub(crate) fn oldest_within(&self, from: u64, until: u64) -> Option<u64> {
+        self.ticks.iter().copied().filter(|tick| (from..until).contains(tick)).min()
+    }
+
+    /// Whether a snapshot with this tick was live.
+    pub(crate) fn contains(&self, tick: u64) -> bool {
+        self.ticks.contains(&tick)
+    }
+
+    /// The oldest live snapshot.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.ticks.iter().copied().min()
+    }
+
+    /// How many snapshots were live.
+    pub(crate) fn len(&self) -> usize {
+        self.ticks.len()
+    }
+}
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Self { first: Block::new(), used: AtomicUsize::new(0) }
+    }
+
+    /// Takes a snapshot. Lock-free; allocates only when there are more live snapshots than ever before.
+    pub(crate) fn take(&self, clock: &Clock) -> Registered {
+        let (word, pending) = self.announce(clock);
+        if rule::holds(Rule::FenceAfterPending) {
+            // SeqCst fence [SNAP-2]: the announcement stands before the clock. Mates: the pruner's [SCAN-1], and the
+            // writer's [SNAP-1], which orders installs against the move of the clock below.
+            fence(Ordering::SeqCst);
+        }
+        let now = clock.now();
+        // AcqRel [WORD-1]: set once, by the owner or by a pruner.
+        let tick =
+            match word.compare_exchange(pending.pack(), Word::Set(now).pack(), Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => now,
+                Err(found) => match Word::unpack(found) {
+                    Word::Set(tick) => tick,
+                    other => unreachable!("only its owner empties a registry word, found {other:?}"),
+                },
+            };
+        if rule::holds(Rule::ClockPastSnapshot) {
+            clock.advance_past(tick);
+        }
+        // SeqCst fence [SNAP-2]: the move of the clock stands before every read at the snapshot. Mate: the writer's
+        // [SNAP-1].
+        fence(Ordering::SeqCst);
+        Registered { word, tick }
+    }
+
+    fn announce(&self, clock: &Clock) -> (&AtomicU64, Word) {
+        let mut block = &self.first;
+        let mut before = 0;
+        loop {
+            for (index, word) in block.words.iter().enumerate() {
+                // Relaxed: a hint; the compare-and-swap decides.
+                if Word::unpack(word.load(Ordering::Relaxed)) != Word::Empty {
+                    continue;
+                }
+                let carried = if rule::holds(Rule::PendingCarriesClock) { clock.now() } else { 0 };
+                let pending = Word::Pending(carried);
+                // AcqRel [WORD-1]: Acquire of the last owner's Release [WORD-2], so that the clock read above is past
+                // what that one carried.
+                if word
+                    .compare_exchange(Word::Empty.pack(), pending.pack(), Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    // Relaxed: ordered against a scan by the fence [SNAP-2] that follows.
+                    if self.used.load(Ordering::Relaxed) < before + index + 1 {
+                        self.used.fetch_max(before + index + 1, Ordering::Relaxed);
+                    }
+                    return (word, pending);
+                }
+            }
+            before += REGISTRY_BLOCK;
+            block = Self::next_or_grow(block);
+        }
+    }
+
+    fn next_or_grow(block: &Block) -> &Block {
+        // Acquire [BLOCK-2]: with Release [BLOCK-1] below.
+        let mut next = block.next.load(Ordering::Acquire);
+        if next.is_null() {
+            let grown = Box::into_raw(Box::new(Block::new()));
+            // AcqRel [BLOCK-1]: publishes the empty words.
+            match block.next.compare_exchange(ptr::null_mut(), grown, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => next = grown,
+                Err(other) => {
+                    // SAFETY: not published, so still only ours.
+                    drop(unsafe { Box::from_raw(grown) });
+                    next = other;
+                }
+            }
+        }
+        // SAFETY: blocks are freed only with the registry.
+        unsafe { &*next }
+    }
+
+    /// Ends a snapshot.
+    pub(crate) fn release(&self, registered: &Registered) {
+        // SAFETY: words live as long as the registry, to which the caller's store leads.
+        let word = unsafe { &*registered.word };
+        // Release [WORD-2]: the reads at the snapshot stand before whatever is pruned after it.
+        word.store(Word::Empty.pack(), Ordering::Release);
+    }
+
+    /// Sees which snapshots are live, setting those that are not yet.
+    pub(crate) fn view(&self, clock: &Clock) -> LiveView {
+        let mut view = LiveView::default();
+        self.view_into(clock, &mut view);
+        view
+    }
+
+    /// As [`view`](Self::view), into a view that is there already.
+    pub(crate) fn view_into(&self, clock: &Clock, view: &mut LiveView) {
+        view.ticks.clear();
+        if rule::holds(Rule::ClockBeforeScan) {
+            view.clock = clock.now();
+        }
+        // SeqCst fence [SCAN-1]: the clock, and what the caller saw replaced, stand before the words. Mate: [SNAP-2].
+        fence(Ordering::SeqCst);
+        // Relaxed: behind the fence it counts every word announced before the mate.
+        let mut left = self.used.load(Ordering::Relaxed);
+        let mut block = &self.first;
+        loop {
+            for word in block.words.iter().take(left) {
+                if let Some(tick) = Self::settle(word, clock) {
+                    view.ticks.push(tick);
+                }
+            }
+            if left <= REGISTRY_BLOCK {
+                break;
+            }
+            left -= REGISTRY_BLOCK;
+            block = Self::next_or_grow(block);
+        }
+        if !rule::holds(Rule::ClockBeforeScan) {
+            view.clock = clock.now();
+        }
+    }
+
+    fn settle(word: &AtomicU64, clock: &Clock) -> Option<u64> {
+        // Acquire [WORD-3]: with Release [WORD-2]: an empty word's last owner has done its reads; and with AcqRel [WORD-1],
+        // the clock below is not older than what PENDING carries.
+        let mut found = word.load(Ordering::Acquire);
+        loop {
+            match Word::unpack(found) {
+                Word::Empty => return None,
+                Word::Set(tick) => return Some(tick),
+                Word::Pending(carried) => {
+                    let now = if rule::holds(Rule::PrunerReadsClock) { clock.now() } else { carried };
+                    // AcqRel [WORD-1]: from exactly this PENDING, else the word has another owner.
+                    match word.compare_exchange(found, Word::Set(now).pack(), Ordering::AcqRel, Ordering::Acquire) {
+                        Ok(_) => return Some(now),
+                        Err(other) => found = other,
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // Relaxed: exclusive.
+        let mut next = self.first.next.load(Ordering::Relaxed);
+        while !next.is_null() {
+            // SAFETY: exclusive access; each block was leaked once in `next_or_grow`.
+            let block = unsafe { Box::from_raw(next) };
+            next = block.next.load(Ordering::Relaxed);
+        }
+    }
+}

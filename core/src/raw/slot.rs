@@ -1,0 +1,251 @@
+//! Slots: where a key lives, from its first write to its purge. A slot never moves.
+//!
+//! ```text
+//! head   newest version, or EMPTY, or PURGED
+//! state  | generation (40) | component (16) | flags (8) |
+//! hash   of the key; while the slot is free, the next free slot
+//! key
+//! ```
+//!
+//! A slot belongs to one component and is reused only by it: its memory is *type-stable*, so a stale address still points at
+//! a slot header. `generation` moves each time the slot is freed.
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use crate::raw::chain::VersionHeader;
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+
+/// Someone prunes this slot's chain.
+const PRUNING: u64 = 1 << 0;
+/// Someone else found the chain being pruned and asks for another look.
+const AGAIN: u64 = 1 << 1;
+/// The slot stands in the backlog.
+const QUEUED: u64 = 1 << 2;
+/// The slot holds a key.
+const OCCUPIED: u64 = 1 << 3;
+
+const COMPONENT_SHIFT: u32 = 8;
+const GENERATION_SHIFT: u32 = 24;
+
+/// The part of a slot that does not depend on the key's type.
+#[repr(C)]
+pub(crate) struct SlotHeader {
+    head: AtomicPtr<VersionHeader>,
+    state: AtomicU64,
+    hash: AtomicU64,
+}
+
+/// A slot and its key.
+#[repr(C)]
+pub(crate) struct Slot<K> {
+    header: SlotHeader,
+    key: MaybeUninit<K>,
+}
+
+/// What a slot's head says.
+#[derive(Clone, Copy)]
+pub(crate) enum Head<'g> {
+    /// No version was ever installed.
+    Empty,
+    /// The slot is out of use: look the key up again.
+    Purged,
+    /// The newest version, decided or not.
+    Version(&'g VersionHeader),
+}
+
+/// The outcome of asking for the right to prune.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PruneRight {
+    /// The caller prunes, and must hand the right back.
+    Granted,
+    /// Another prunes; it has been asked to look again.
+    Busy,
+}
+
+/// The head of a slot that is out of use: an address that no version has.
+fn purged() -> *mut VersionHeader {
+    ptr::without_provenance_mut(1)
+}
+
+impl SlotHeader {
+    /// A slot that holds a key of `component` and no version.
+    pub(crate) fn new(component: u16, hash: u64) -> Self {
+        Self {
+            head: AtomicPtr::new(ptr::null_mut()),
+            state: AtomicU64::new(u64::from(component) << COMPONENT_SHIFT | OCCUPIED),
+            hash: AtomicU64::new(hash),
+        }
+    }
+
+    /// The head, as an address to compare against and as what it means.
+    ///
+    /// The reference lives as long as the caller's pin, which began before this load: what is unlinked later is not reclaimed
+    /// under it.
+    #[inline]
+    pub(crate) fn head<'g>(&self) -> (*mut VersionHeader, Head<'g>) {
+        // Acquire [HEAD-2]: with AcqRel [HEAD-1] in `replace_head`; else a reader meets a version before its value.
+        let head = self.head.load(Ordering::Acquire);
+        (head, Self::read(head))
+    }
+
+    fn read<'g>(head: *mut VersionHeader) -> Head<'g> {
+        if head.is_null() {
+            Head::Empty
+        } else if head == purged() {
+            Head::Purged
+        } else {
+            // SAFETY: a head that is neither empty nor purged is a version; versions are reclaimed only when no pin that
+            // could have met them is left, and callers hold one.
+            Head::Version(unsafe { &*head })
+        }
+    }
+
+    /// Makes `new` the head if `seen` still is. The linearization point of every write.
+    #[inline]
+    pub(crate) fn replace_head(&self, seen: *mut VersionHeader, new: *mut VersionHeader) -> bool {
+        // AcqRel [HEAD-1]: publishes the version; Acquire so that what was replaced is seen whole.
+        self.head.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Puts the slot out of use if `seen` still is its head.
+    pub(crate) fn purge(&self, seen: *mut VersionHeader) -> bool {
+        self.replace_head(seen, purged())
+    }
+
+    /// The hash of the key.
+    #[inline]
+    pub(crate) fn hash(&self) -> u64 {
+        // Relaxed: written before the slot is published, and read only through a published pointer.
+        self.hash.load(Ordering::Relaxed)
+    }
+
+    /// The component that the slot belongs to.
+    pub(crate) fn component(&self) -> u16 {
+        // Relaxed: these bits never change.
+        (self.state.load(Ordering::Relaxed) >> COMPONENT_SHIFT) as u16
+    }
+
+    /// Whether the slot holds a key.
+    pub(crate) fn is_occupied(&self) -> bool {
+        // Acquire [SLOT-2]: with Release [SLOT-1] in `reoccupy`, the key is there when the mark is.
+        self.state.load(Ordering::Acquire) & OCCUPIED != 0
+    }
+
+    /// How often the slot was freed: tells a stale address from a good one.
+    pub(crate) fn generation(&self) -> u64 {
+        // Acquire [SLOT-2]: as in `is_occupied`.
+        self.state.load(Ordering::Acquire) >> GENERATION_SHIFT
+    }
+
+    /// Asks for the right to prune the chain; of several askers one gets it, and the others leave it a message.
+    #[inline]
+    pub(crate) fn try_prune(&self) -> PruneRight {
+        // Acquire [PRUNE-2]: with Release [PRUNE-1] in `end_prune`, one pruner sees what the last one unlinked.
+        let state = self.state.load(Ordering::Relaxed);
+        if state & PRUNING == 0
+            && self.state.compare_exchange(state, state | PRUNING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        {
+            return PruneRight::Granted;
+        }
+        let before = self.state.fetch_or(PRUNING | AGAIN, Ordering::AcqRel);
+        if before & PRUNING == 0 { PruneRight::Granted } else { PruneRight::Busy }
+    }
+
+    /// Hands the right back; `false` if somebody may have asked for another look, and the caller still has it.
+    #[inline]
+    pub(crate) fn end_prune(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        // Release [PRUNE-1]: mate of Acquire [PRUNE-2]. Fails if anybody has left a message since.
+        if state & AGAIN == 0
+            && self.state.compare_exchange(state, state & !PRUNING, Ordering::Release, Ordering::Relaxed).is_ok()
+        {
+            return true;
+        }
+        // Acquire [PRUNE-2]: the other look sees what the asker did.
+        self.state.fetch_and(!AGAIN, Ordering::AcqRel);
+        false
+    }
+
+    /// Hands the right back although somebody asked for another look.
+    pub(crate) fn abandon_prune(&self) {
+        // Release [PRUNE-1]: mate of Acquire [PRUNE-2].
+        self.state.fetch_and(!(PRUNING | AGAIN), Ordering::Release);
+    }
+
+    /// Marks the slot as standing in the backlog; `false` if it did already.
+    pub(crate) fn enqueue(&self) -> bool {
+        // AcqRel [QUEUE-1]: whoever takes the mark away later sees what was written before it was set.
+        self.state.fetch_or(QUEUED, Ordering::AcqRel) & QUEUED == 0
+    }
+
+    /// Takes the mark away, before the slot is looked at: what happens later puts it back.
+    pub(crate) fn dequeue(&self) {
+        // AcqRel [QUEUE-1].
+        self.state.fetch_and(!QUEUED, Ordering::AcqRel);
+    }
+
+    /// Frees the slot: its key is gone, its generation moves, and `next` follows it in the free list.
+    ///
+    /// Only when no pin that could have met the slot is left.
+    pub(crate) fn release(&self, next: *mut SlotHeader) {
+        let state = self.state.load(Ordering::Relaxed);
+        let generation = (state >> GENERATION_SHIFT) + 1;
+        let component = u64::from((state >> COMPONENT_SHIFT) as u16);
+        // Relaxed: only stale notes still look here, and they check the mark; the free list publishes the slot.
+        self.state.store(generation << GENERATION_SHIFT | component << COMPONENT_SHIFT, Ordering::Relaxed);
+        self.set_next_free(next);
+    }
+
+    /// Sets the slot that follows in the free list.
+    pub(crate) fn set_next_free(&self, next: *mut SlotHeader) {
+        // Relaxed: published by the free list's own Release [FREE-1].
+        self.hash.store(next.expose_provenance() as u64, Ordering::Relaxed);
+    }
+
+    /// The slot that follows in the free list.
+    pub(crate) fn next_free(&self) -> *mut SlotHeader {
+        // Relaxed: behind the free list's Acquire [FREE-2]. A stale value fails the list's compare-and-swap.
+        ptr::with_exposed_provenance_mut(self.hash.load(Ordering::Relaxed) as usize)
+    }
+
+    /// Takes a free slot into use for another key, which the caller has just written.
+    pub(crate) fn reoccupy(&self, hash: u64) {
+        self.hash.store(hash, Ordering::Relaxed);
+        self.head.store(ptr::null_mut(), Ordering::Relaxed);
+        // Release [SLOT-1]: mate of Acquire [SLOT-2].
+        self.state.fetch_or(OCCUPIED, Ordering::Release);
+    }
+}
+
+impl<K> Slot<K> {
+    /// The key of an occupied slot.
+    ///
+    /// # Safety
+    /// 1. `header` is the header of a `Slot<K>`.
+    /// 2. It is occupied for as long as `'g`: the caller is pinned, or a snapshot sees a value in it.
+    #[inline]
+    pub(crate) unsafe fn key<'g>(header: &SlotHeader) -> &'g K {
+        let slot = ptr::from_ref(header).cast::<Self>();
+        // SAFETY: (1) gives the type, (2) that the key is initialised and stays.
+        unsafe { (*slot).key.assume_init_ref() }
+    }
+
+    /// Writes the key of a slot that is not yet published.
+    ///
+    /// # Safety
+    /// `header` is the header of a `Slot<K>` that only the caller knows.
+    pub(crate) unsafe fn write_key(header: *mut SlotHeader, key: K) {
+        // SAFETY: the caller owns the slot.
+        unsafe { (*header.cast::<Self>()).key.write(key) };
+    }
+
+    /// Drops the key of a slot that nobody can reach any more.
+    ///
+    /// # Safety
+    /// `header` is the header of an occupied `Slot<K>` that only the caller knows.
+    pub(crate) unsafe fn drop_key(header: *mut SlotHeader) {
+        // SAFETY: the caller owns the slot, and it is occupied.
+        unsafe { (*header.cast::<Self>()).key.assume_init_drop() };
+    }
+}

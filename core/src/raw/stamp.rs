@@ -1,0 +1,87 @@
+//! The stamp of a version: when it became visible.
+//!
+//! ```text
+//!  63            16 15            2 1    0
+//! |  tick (48 bit)  | sequence (14) | kind |
+//! ```
+//!
+//! A version is installed [UNDECIDED](Stamp::UNDECIDED) and gets its final stamp once, by compare-and-swap, from whoever
+//! meets it first. The tick is the clock's value then; the sequence counts a key's versions inside one tick. Two kinds are
+//! kept for transactions: a descriptor's address, and the stamp of a version that failed.
+
+use std::fmt;
+
+use crate::Version;
+
+const KIND_BITS: u32 = 2;
+const SEQUENCE_BITS: u32 = 14;
+const TICK_SHIFT: u32 = KIND_BITS + SEQUENCE_BITS;
+const FINAL: u64 = 1;
+
+const _: () = assert!(TICK_SHIFT == 16, "48 bits of ticks last 325 days at ten million snapshots a second");
+
+/// The stamp word of a version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp(u64);
+
+impl Stamp {
+    /// Installed, and not yet visible at any time.
+    pub(crate) const UNDECIDED: Self = Self(0);
+    /// The last sequence number inside a tick; the next version needs a later tick.
+    pub(crate) const SEQUENCE_MAX: u64 = (1 << SEQUENCE_BITS) - 1;
+    /// The last tick.
+    pub(crate) const TICK_MAX: u64 = (1 << (64 - TICK_SHIFT)) - 1;
+
+    /// The final stamp of the `sequence`-th version of a key in `tick`.
+    pub(crate) const fn at(tick: u64, sequence: u64) -> Self {
+        Self(tick << TICK_SHIFT | sequence << KIND_BITS | FINAL)
+    }
+
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    pub(crate) const fn word(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_version(version: Version) -> Self {
+        Self(version.as_u64() << KIND_BITS | FINAL)
+    }
+
+    pub(crate) const fn is_final(self) -> bool {
+        self.0 & 0b11 == FINAL
+    }
+
+    pub(crate) const fn tick(self) -> u64 {
+        self.0 >> TICK_SHIFT
+    }
+
+    pub(crate) const fn sequence(self) -> u64 {
+        self.0 >> KIND_BITS & Self::SEQUENCE_MAX
+    }
+
+    pub(crate) const fn version(self) -> Version {
+        Version::from_u64(self.0 >> KIND_BITS)
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_final() { write!(f, "{}.{}", self.tick(), self.sequence()) } else { write!(f, "undecided") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_keeps_its_parts_and_orders_by_time() {
+        let stamp = Stamp::at(Stamp::TICK_MAX, Stamp::SEQUENCE_MAX);
+        assert_eq!((stamp.tick(), stamp.sequence()), (Stamp::TICK_MAX, Stamp::SEQUENCE_MAX));
+        assert!(stamp.is_final() && !Stamp::UNDECIDED.is_final());
+        assert!(Stamp::at(7, Stamp::SEQUENCE_MAX).version() < Stamp::at(8, 0).version());
+        assert_eq!(Stamp::from_version(stamp.version()), stamp);
+    }
+}

@@ -1,0 +1,285 @@
+//! A store: components by name, one clock, snapshots.
+
+use std::any::{Any, type_name};
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use dashmap::{DashMap, Entry};
+use foldhash::quality::RandomState;
+
+use crate::changes::Consumer;
+use crate::map::{Map, MapShared};
+use crate::raw::component::Component;
+use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
+use crate::raw::stamp::Stamp;
+use crate::{RegisterError, Snapshot};
+
+/// Live state: typed maps by name, and consistent snapshots across all of them.
+///
+/// A store is a handle, cheap to clone; all clones are the same store. It goes when the last handle, map and snapshot of it
+/// has gone.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), stillpoint::RegisterError> {
+/// use stillpoint::Store;
+///
+/// let store = Store::new();
+/// let stock = store.map::<String, u32>("stock")?;
+/// stock.pin().put("apples".to_owned(), 3);
+///
+/// let still = store.snapshot();
+/// stock.pin().update("apples", |n| n - 1);
+/// assert_eq!(still.get(&stock, "apples"), Some(&3));
+/// assert_eq!(stock.pin().get("apples"), Some(&2));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<StoreShared>,
+}
+
+struct StoreShared {
+    engine: Arc<Engine>,
+    hasher: RandomState,
+    components: DashMap<String, Registered>,
+}
+
+/// A component as the registry by name knows it.
+struct Registered {
+    types: &'static str,
+    map: Arc<dyn Any + Send + Sync>,
+}
+
+impl Store {
+    /// Makes an empty store. Its hashes have a seed of their own.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(StoreShared {
+                engine: Engine::new(),
+                hasher: RandomState::default(),
+                components: DashMap::new(),
+            }),
+        }
+    }
+
+    /// Finds the map with this name, or registers it.
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle.
+    ///
+    /// # Errors
+    /// [`RegisterError::OtherTypes`] if the name belongs to a component of other types;
+    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, String>("names")?;
+    /// assert!(store.map::<u64, u64>("names").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn map<K, V>(&self, name: &str) -> Result<Map<K, V>, RegisterError>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
+        let types = type_name::<(K, V)>();
+        let map = match self.shared.components.entry(name.to_owned()) {
+            Entry::Occupied(entry) => {
+                let found = entry.get();
+                let map = Arc::clone(&found.map).downcast::<MapShared<K, V>>();
+                map.map_err(|_| RegisterError::OtherTypes {
+                    name: name.to_owned(),
+                    found: found.types,
+                    expected: types,
+                })?
+            }
+            Entry::Vacant(entry) => {
+                let component = self
+                    .shared
+                    .engine
+                    .add_component(Component::new::<K, V>)
+                    .ok_or(RegisterError::TooMany { limit: COMPONENTS_MAX })?;
+                let hasher = self.shared.hasher.clone();
+                let map = Arc::new(MapShared::<K, V>::new(name, component, hasher));
+                entry.insert(Registered { types, map: Arc::clone(&map) as Arc<_> });
+                map
+            }
+        };
+        Ok(Map::new(Arc::clone(&self.shared.engine), map))
+    }
+
+    /// Holds this moment still: a consistent view of all maps, for as long as it is kept.
+    ///
+    /// # Consistency
+    /// Linearizable: the snapshot shows exactly the writes that took effect before a moment within this call.
+    ///
+    /// # Progress
+    /// Lock-free; holds nobody up. A snapshot that is kept holds back the memory of the older values that it still sees.
+    ///
+    /// # Cost
+    /// O(1), whatever the store's size: three atomic operations and two fences.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, u64>("map")?;
+    /// let before = store.snapshot();
+    /// map.pin().put(1, 1);
+    /// assert_eq!(before.get(&map, &1), None);
+    /// assert_eq!(store.snapshot().get(&map, &1), Some(&1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(Arc::clone(&self.shared.engine))
+    }
+
+    /// Does some of the work that writers otherwise do on the side: prunes what ended snapshots saw, purges removed keys, and
+    /// reclaims memory. Returns whether there may be more.
+    ///
+    /// A store that is written needs no such call; one that has gone quiet keeps what waits until the next write, or this.
+    ///
+    /// # Progress
+    /// Lock-free.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, u64>("map")?;
+    /// map.pin().put(1, 1);
+    /// map.pin().remove(&1);
+    /// while store.maintain() {}
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn maintain(&self) -> bool {
+        let engine = &self.shared.engine;
+        let session = engine.session();
+        let before = {
+            let guard = session.pin();
+            let worker = Worker::new(engine, &session, &guard);
+            worker.flush_backlog();
+            worker.work_off(usize::MAX) > 0
+        };
+        // Pinned anew, so that the eras can pass the last pin.
+        let guard = session.pin();
+        let worker = Worker::new(engine, &session, &guard);
+        let garbage = worker.garbage();
+        worker.tidy_now();
+        before || worker.garbage() < garbage
+    }
+
+    /// The clock's current tick.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = stillpoint::Store::new();
+    /// let before = store.tick();
+    /// let still = store.snapshot();
+    /// assert!(before <= still.tick() && still.tick() < store.tick());
+    /// ```
+    pub fn tick(&self) -> u64 {
+        self.shared.engine.clock.now()
+    }
+
+    /// Moves the clock to `tick`, if it is behind: for a store that is restored, before its first write, so that no version
+    /// number returns.
+    ///
+    /// # Panics
+    /// If `tick` is beyond the last tick, 2^48 − 1.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = stillpoint::Store::new();
+    /// store.raise_clock(1_000);
+    /// assert_eq!(store.tick(), 1_000);
+    /// ```
+    pub fn raise_clock(&self, tick: u64) {
+        assert!(tick <= Stamp::TICK_MAX, "tick {tick} is beyond the last one, {}", Stamp::TICK_MAX);
+        self.shared.engine.clock.raise_to(tick);
+    }
+
+    /// Registers a consumer of changes: of everything written from now on.
+    ///
+    /// This is what the persister stands on. A consumer that is kept and not used holds back the purge of removed keys.
+    ///
+    /// # Progress
+    /// Blocking among consumers; writers never wait.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, u64>("map")?;
+    /// let mut consumer = store.consumer();
+    /// map.pin().put(7, 70);
+    /// let cut = consumer.cut();
+    /// let changes: Vec<_> = cut.changes(&map).map(|change| (*change.key, change.value.copied())).collect();
+    /// assert_eq!(changes, [(7, Some(70))]);
+    /// consumer.acknowledge(cut);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn consumer(&self) -> Consumer {
+        Consumer::register(Arc::clone(&self.shared.engine))
+    }
+
+    /// Figures of the store, to look at.
+    ///
+    /// # Cost
+    /// Scans the snapshot registry and takes the consumers' lock; for monitoring, not for hot paths.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = stillpoint::Store::new();
+    /// let _still = store.snapshot();
+    /// assert_eq!(store.stats().live_snapshots, 1);
+    /// ```
+    pub fn stats(&self) -> StoreStats {
+        let engine = &self.shared.engine;
+        let view = engine.registry.view(&engine.clock);
+        StoreStats {
+            tick: engine.clock.now(),
+            live_snapshots: view.len(),
+            oldest_snapshot: view.oldest(),
+            slots_in_backlog: engine.backlog.len(),
+            slots_noted: engine.desk.waiting(),
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("components", &self.shared.components.len()).field("tick", &self.tick()).finish()
+    }
+}
+
+/// Figures of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// The clock.
+    pub tick: u64,
+    /// Snapshots that are kept.
+    pub live_snapshots: usize,
+    /// The tick of the oldest of them.
+    pub oldest_snapshot: Option<u64>,
+    /// Slots that wait to be pruned or purged.
+    pub slots_in_backlog: usize,
+    /// Slots that changed and that a consumer has not yet asked for, as far as they have been collected.
+    pub slots_noted: usize,
+}

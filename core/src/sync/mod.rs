@@ -1,0 +1,34 @@
+//! The one place that chooses where atomics, fences and thread-locals come from.
+//!
+//! Three worlds share one API, and the protocols above never know in which one they run:
+//!
+//! | cfg | atomics | what for |
+//! |---|---|---|
+//! | none | `core` | the product |
+//! | `loom` | loom's | every interleaving and every allowed reordering of a small scenario |
+//! | `stillpoint_stall` | `core`'s, counted | stops a thread before its n-th shared access, to show that nobody waits for it |
+//!
+//! The seam weakens no operation. Under loom, memory is never reused while a model runs: reclamation by epochs is
+//! `crossbeam-epoch`'s own matter there, and the models look at what was *retired* instead.
+
+pub(crate) mod rule;
+
+#[cfg(loom)]
+#[path = "loom.rs"]
+mod world;
+
+#[cfg(all(stillpoint_stall, not(loom)))]
+#[path = "stall.rs"]
+mod world;
+
+#[cfg(not(any(loom, stillpoint_stall)))]
+#[path = "native.rs"]
+mod world;
+
+pub(crate) use world::*;
+
+#[cfg(all(stillpoint_stall, not(loom)))]
+pub mod stall {
+    //! Stops the calling thread before a chosen shared access; for tests of progress.
+    pub use super::world::{Stall, disarm, stall_before};
+}

@@ -1,0 +1,15 @@
+//! The product's world: `core`'s atomics and `crossbeam-epoch`.
+
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::thread_local;
+
+pub(crate) use crossbeam_epoch::{Collector, Guard, LocalHandle};
+
+/// Allocates a slice whose every byte is zero, without touching its pages.
+///
+/// # Safety
+/// All bytes zero must be a valid `T`.
+pub(crate) unsafe fn zeroed_slice<T>(len: usize, _new: fn() -> T) -> Box<[T]> {
+    // SAFETY: the caller promises that zeros are a valid `T`.
+    unsafe { Box::<[T]>::new_zeroed_slice(len).assume_init() }
+}

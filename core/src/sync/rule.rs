@@ -1,0 +1,100 @@
+//! The rules that the protocols stand on, by name, so that a model can take one away and see itself fail.
+//!
+//! In the product every rule holds, as a constant: nothing of this is left in the code. Under loom a test breaks one rule
+//! and expects the model to find the interleaving that the rule is there for.
+
+/// A rule of a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+#[allow(unreachable_pub, reason = "exported under loom only")]
+pub enum Rule {
+    /// A SeqCst fence stands between meeting an undecided version and reading the clock for it.
+    FenceBeforeClock,
+    /// A version met undecided is stamped before its value is returned or it is replaced.
+    StampBeforeUse,
+    /// A version's stamp is set once, from undecided, by compare-and-swap.
+    StampOnce,
+    /// A snapshot returns only when the clock is past its tick.
+    ClockPastSnapshot,
+    /// A fence stands between announcing a snapshot and reading the clock for it.
+    FenceAfterPending,
+    /// PENDING carries a clock read before announcing, so that it never repeats in one word.
+    PendingCarriesClock,
+    /// A pruner that meets PENDING sets the snapshot from a clock read after that, not from what PENDING carries.
+    PrunerReadsClock,
+    /// The clock is read before the registry's words are scanned.
+    ClockBeforeScan,
+    /// A version is pruned only when no live snapshot sees it.
+    PruneChecksSnapshots,
+    /// A chain has one pruner at a time.
+    OnePruner,
+    /// A consumer takes what threads have announced.
+    ConsumerTakesAnnounced,
+    /// A fence stands between a consumer's move of the clock and its look at what is announced.
+    ConsumerFence,
+    /// A writer announces its slot before it installs.
+    AnnounceBeforeInstall,
+    /// A note is written after the stamp is decided, not before the install.
+    NoteAfterStamp,
+    /// What a consumer took that is newer than its cut is carried to the next one.
+    CarryNewer,
+    /// A bucket's entries are frozen before they are copied.
+    FreezeBeforeCopy,
+    /// A reader looks at a bucket's mark before it looks at its entries.
+    MarkBeforeEntries,
+    /// A writer moves its bucket before it inserts into the next table.
+    MoveBeforeInsert,
+    /// Whoever inserts a slot, or meets one whose tag is missing, sets the tag before going on.
+    TagBeforeUse,
+    /// A key is purged by a compare-and-swap on its head, so that no write is lost under it.
+    PurgeByHead,
+    /// A purged slot is unlinked from the table before it is retired.
+    UnlinkBeforeRetire,
+    /// A tombstone is purged only when the clock has passed its tick.
+    PurgeAfterTick,
+    /// A tombstone over an attached base is not purged.
+    KeepTombstoneOverBase,
+    /// A restored entry comes in only where no version exists.
+    RestoreOnlyWhereEmpty,
+}
+
+#[cfg(not(loom))]
+#[inline(always)]
+pub(crate) const fn holds(_rule: Rule) -> bool {
+    true
+}
+
+#[cfg(loom)]
+mod broken {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::Rule;
+
+    const NONE: u32 = u32::MAX;
+    static BROKEN: AtomicU32 = AtomicU32::new(NONE);
+
+    pub(crate) fn holds(rule: Rule) -> bool {
+        BROKEN.load(Ordering::SeqCst) != rule as u32
+    }
+
+    /// Takes one rule away until the guard is dropped. Models that do this run one at a time.
+    pub fn without(rule: Rule) -> Without {
+        BROKEN.store(rule as u32, Ordering::SeqCst);
+        Without(())
+    }
+
+    /// A rule is taken away while this lives.
+    #[derive(Debug)]
+    pub struct Without(());
+
+    impl Drop for Without {
+        fn drop(&mut self) {
+            BROKEN.store(NONE, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(loom)]
+pub(crate) use broken::holds;
+#[cfg(loom)]
+pub use broken::{Without, without};

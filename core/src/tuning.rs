@@ -1,0 +1,58 @@
+//! Capacities and thresholds, each with its reason; tiny under the model, so that loom meets every border.
+
+/// Picks the product's figure, or the model's.
+const fn either(product: usize, model: usize) -> usize {
+    if cfg!(loom) { model } else { product }
+}
+
+/// Versions, slots and tables retired by a thread before their batch is closed: each closing costs a fence and, once in an
+/// era, a deferred closure with its flush, so about 10 ns shared by 64.
+pub(crate) const RETIRE_BATCH: usize = either(64, 4);
+
+/// Slots in a block of the backlog: as many as a batch, so that one closed batch works off two blocks.
+pub(crate) const BACKLOG_BLOCK: usize = either(64, 1);
+
+/// Blocks of the backlog that one step looks at before it gives up finding one that is ready: a look costs one cache miss.
+pub(crate) const BACKLOG_LOOKS: usize = either(8, 2);
+
+/// Blocks of the backlog that one step works off: twice what fills one, so that the backlog shrinks under load.
+pub(crate) const BACKLOG_STEP: usize = 2;
+
+/// Snapshots that a block of the backlog waits for by name before a new block is begun.
+pub(crate) const BACKLOG_WITNESSES: usize = 4;
+
+/// Notes in a segment of a thread's list: 4 KiB.
+pub(crate) const NOTE_SEGMENT: usize = either(510, 2);
+
+/// Registry words in a block: a store rarely has more live snapshots, and a scan stops at the words ever used.
+pub(crate) const REGISTRY_BLOCK: usize = either(16, 2);
+
+/// Buckets of a new table: 8 cache lines.
+pub(crate) const TABLE_BUCKETS: usize = either(8, 2);
+
+/// One bucket in so many may overflow before the table grows. With 7 entries a bucket, 1 in 8 overflow at a mean load of 4.9.
+pub(crate) const OVERFLOW_SHARE: usize = 8;
+
+/// Live keys for each bucket from which a table that overflows is doubled; below, removed entries are what fills it, and a
+/// table of the same size is enough.
+pub(crate) const GROW_KEYS: usize = either(3, 1);
+
+/// Buckets that an insert moves while a table grows: the old table is empty long before the new one is full.
+pub(crate) const MOVE_STEP: usize = either(4, 1);
+
+/// Versions that a writer looks at below the head before it leaves the rest of the chain to the backlog.
+pub(crate) const PRUNE_LOOKS: usize = either(8, 4);
+
+/// How often a pruner starts over because another asked for it meanwhile.
+pub(crate) const PRUNE_AGAIN: usize = 2;
+
+/// Slots in the first chunk of an arena, and in the largest one: chunks double.
+pub(crate) const ARENA_FIRST: usize = either(32, 2);
+/// See [`ARENA_FIRST`].
+pub(crate) const ARENA_LARGEST: usize = either(8192, 2);
+
+/// Counters over which a map's length is spread.
+pub(crate) const LEN_STRIPES: usize = either(16, 1);
+
+/// Entries that a snapshot's iterator collects under one pin.
+pub(crate) const SCAN_STEP: usize = either(64, 1);
