@@ -210,6 +210,67 @@ mod power_loss {
     }
 }
 
+/// The disk finds the classical mistakes: each step that makes a replacement safe is missed if it is left out.
+mod a_replacement {
+    use super::*;
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Omit {
+        Nothing,
+        Sync,
+        Rename,
+        SyncDirectory,
+    }
+
+    fn replace(disk: &SimulatedDisk, omit: Omit) -> io::Result<()> {
+        if omit == Omit::Rename {
+            let file = disk.open("file")?;
+            file.write_at(b"new", 0)?;
+            file.set_len(3)?;
+            return file.sync();
+        }
+        let file = disk.create("temporary")?;
+        file.write_at(b"new", 0)?;
+        if omit != Omit::Sync {
+            file.sync()?;
+        }
+        disk.rename("temporary", "file")?;
+        if omit != Omit::SyncDirectory { disk.sync_directory() } else { Ok(()) }
+    }
+
+    /// Whether every crash leaves the old or the new, and the new once the call has returned.
+    fn is_safe(omit: Omit) -> bool {
+        let old = &[b'o'; 600][..];
+        let count = {
+            let (disk, _file) = with_file(old);
+            replace(&disk, omit).unwrap();
+            let acknowledged = disk.images(64).all(|image| image.contents("file").unwrap() == b"new");
+            if !acknowledged {
+                return false;
+            }
+            disk.operations()
+        };
+        (1..=count).all(|operation| {
+            let (disk, _file) = with_file(old);
+            disk.crash_at(operation);
+            replace(&disk, omit).unwrap_err();
+            let (sampled, seeded) = (disk.images(64), (0..200).map(|seed| disk.crash(seed)));
+            sampled.chain(seeded).all(|image| {
+                let bytes = image.contents("file").unwrap();
+                bytes == old || bytes == b"new"
+            })
+        })
+    }
+
+    #[test]
+    fn is_safe_only_with_all_its_steps() {
+        assert!(is_safe(Omit::Nothing));
+        assert!(!is_safe(Omit::Sync), "the new name may lead to an empty file");
+        assert!(!is_safe(Omit::Rename), "a file that is overwritten may be half old");
+        assert!(!is_safe(Omit::SyncDirectory), "the old file may come back");
+    }
+}
+
 mod death_of_the_process {
     use super::*;
 
@@ -283,9 +344,11 @@ mod scheduled_crash {
         assert_eq!(contents(&disk, "file").len(), 4, "both writes are pending");
     }
 
+    type Change = fn(&SimulatedDisk, &dyn MediumFile) -> io::Result<()>;
+
     #[test]
     fn each_operation_may_have_happened_or_not() {
-        let operations: [fn(&SimulatedDisk, &dyn MediumFile) -> io::Result<()>; 5] = [
+        let operations: [Change; 5] = [
             |_, file| file.set_len(1),
             |_, file| file.write_at(b"FILE", 0),
             |disk, _| disk.create("a").map(drop),
@@ -545,7 +608,8 @@ proptest! {
         prop_assert_eq!(&disk.kill().contents("file").unwrap(), since.last().unwrap());
     }
 
-    /// After any crash the length is one that the file had since the last sync, and each byte that has not changed since is there.
+    /// After any crash the length is one that the file had since the last sync, and each byte that has not changed
+    /// since is there.
     #[test]
     fn a_crash_keeps_what_was_synced(steps in steps(), seed in any::<u64>()) {
         let (disk, file) = with_file(b"");

@@ -13,7 +13,7 @@ fn the_file_system_conforms() {
 #[test]
 fn the_file_system_that_seeks_conforms() {
     let scratch = tempfile::tempdir().unwrap();
-    observe_all(&super::fs::Seeking::new(FileSystem::open_or_create(scratch.path()).unwrap()));
+    observe_all(&super::fs::seeking::Seeking::new(FileSystem::open_or_create(scratch.path()).unwrap()));
 }
 
 #[test]

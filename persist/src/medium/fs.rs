@@ -1,12 +1,15 @@
 //! The medium for real use: a directory of the file system.
 //!
-//! - A file's `sync` is `fdatasync` where there is one: it makes the bytes durable and the length with which to find them, which
-//!   is all that [`MediumFile::sync`] promises; times and owners do not matter to us, and would cost a journal commit. (On
-//!   Apple's systems `std` uses `F_FULLFSYNC`, on Windows `FlushFileBuffers`.)
+//! - A file's `sync` is `fdatasync` where there is one: it makes the bytes durable and the length with which to find
+//!   them, which is all that [`MediumFile::sync`] promises; times and owners do not matter to us, and would cost a
+//!   journal commit. (On Apple's systems `std` uses `F_FULLFSYNC`, on Windows `FlushFileBuffers`.)
 //! - Interrupted and short reads and writes are continued.
+//! - Windows may refuse to remove or replace a file that is mapped; the error is passed on.
 //! - Files are read through a mapping, but never written through one: a full disk would then be told by a signal.
 
 mod platform;
+#[cfg(test)]
+pub(super) mod seeking;
 
 use std::cell::Cell;
 use std::fmt;
@@ -50,8 +53,8 @@ pub struct FileSystem {
 impl FileSystem {
     /// Opens a directory, creating it and those above it if they are missing.
     ///
-    /// **Durability**: once this has returned, the directory's own name survives power loss, also if a process that died
-    /// between creating it and making it durable had created it.
+    /// **Durability**: once this has returned, the directory's own name survives power loss, also if a process that
+    /// died between creating it and making it durable had created it.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotADirectory`] if the path is something else; whatever the file system says.
@@ -83,7 +86,8 @@ impl FileSystem {
 
 impl Medium for FileSystem {
     fn lock(&self) -> io::Result<DirectoryLock> {
-        // The file stays when the lock is let go: whoever removed it could remove one that another process has just locked.
+        // The file stays when the lock is let go: whoever removed it could remove one that another process has just
+        // locked.
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.path.join(LOCK_NAME))?;
         file.try_lock()?;
         Ok(DirectoryLock::new(file))
@@ -116,9 +120,10 @@ impl Medium for FileSystem {
             return Ok(Mapping::copy_of(&[])); // an empty range cannot be mapped
         }
         // SAFETY: memmap2 asks that nobody changes the file while it is mapped. [1] In this process: the caller of
-        // `Medium::map` promises it; the engine never opens a published file for writing again, and replaces files only by renaming, which
-        // leaves the mapped one as it is. [2] Other processes: the directory's lock keeps every other engine from writing, and a
-        // user who edits the files by hand is outside what we defend against, as said on `FileSystem::map`'s trait.
+        // `Medium::map` promises it; the engine never opens a published file for writing again, and replaces files only
+        // by renaming, which leaves the mapped one as it is. [2] Other processes: the directory's lock keeps every
+        // other engine from writing, and a user who edits the files by hand is outside what can be defended against, as
+        // `Medium::map` says.
         let map = unsafe { Mmap::map(&file)? };
         Ok(Mapping::new(MappedFile(map)))
     }
@@ -178,8 +183,8 @@ impl<P> fmt::Debug for OpenFile<P> {
 /// A mapped file that is not empty.
 struct MappedFile(Mmap);
 
-// SAFETY: [1] `Mmap` gives the same range until it is dropped. [2] It starts at a page, and pages are larger than 16 bytes. [3] Nobody
-// changes the file: argued where it is mapped.
+// SAFETY: [1] `Mmap` gives the same range until it is dropped. [2] It starts at a page, and pages are larger than 16
+// bytes. [3] Nobody changes the file: argued where it is mapped.
 unsafe impl MappedBytes for MappedFile {
     fn bytes(&self) -> &[u8] {
         &self.0
@@ -263,59 +268,6 @@ fn create_durably(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The file system, through the twin that seeks.
-#[cfg(test)]
-#[derive(Debug)]
-pub(super) struct Seeking {
-    inner: FileSystem,
-}
-
-#[cfg(test)]
-impl Seeking {
-    pub(super) fn new(inner: FileSystem) -> Self {
-        Self { inner }
-    }
-}
-
-#[cfg(test)]
-impl Medium for Seeking {
-    fn lock(&self) -> io::Result<DirectoryLock> {
-        self.inner.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.inner.list()
-    }
-
-    fn create(&self, name: &str) -> io::Result<Box<dyn MediumFile>> {
-        self.inner.open_as::<platform::BySeek>(name, &creating())
-    }
-
-    fn open(&self, name: &str) -> io::Result<Box<dyn MediumFile>> {
-        self.inner.open_as::<platform::BySeek>(name, &opening())
-    }
-
-    fn map(&self, name: &str) -> io::Result<Mapping> {
-        self.inner.map(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.inner.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.inner.sync_directory()
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The storage medium: one directory of flat files.
 //!
-//! Everything that persistence does to the outside world goes through [`Medium`] and [`MediumFile`], so that the same code
-//! runs over the file system ([`FileSystem`]) and over a disk in memory ([`SimulatedDisk`]) that loses, tears and reorders
-//! what was not made durable and that fails any call.
+//! Everything that persistence does to the outside world goes through [`Medium`] and [`MediumFile`], so that the same
+//! code runs over the file system ([`FileSystem`]) and over a disk in memory ([`SimulatedDisk`]) that loses, tears and
+//! reorders what was not made durable and that fails any call.
 //!
 //! What the engine assumes of a medium, and the simulated one breaks everywhere else:
 //! - bytes of a file are durable once [`MediumFile::sync`] has returned `Ok` after they were written, and not before;
@@ -27,9 +27,9 @@ pub use self::sim::SimulatedDisk;
 
 /// A directory of flat files, as persistence sees it.
 ///
-/// Names are flat. Every call that takes one refuses, with [`io::ErrorKind::InvalidInput`] and an [`InvalidName`] inside, a name that is empty
-/// or longer than 255 bytes, has a path separator, colon or control character, is `.` or `..`, or is the lock's
-/// ([`LOCK_NAME`]). Calls on a name that no file has fail with [`io::ErrorKind::NotFound`].
+/// Names are flat. Every call that takes one refuses, with [`io::ErrorKind::InvalidInput`] and an [`InvalidName`]
+/// inside, a name that is empty or longer than 255 bytes, has a path separator, colon or control character, is `.` or
+/// `..`, or is the lock's ([`LOCK_NAME`]). Calls on a name that no file has fail with [`io::ErrorKind::NotFound`].
 pub trait Medium: Send + Sync + fmt::Debug + 'static {
     /// Takes the directory's exclusive lock, held until the guard is dropped (or the process dies).
     ///
@@ -51,8 +51,8 @@ pub trait Medium: Send + Sync + fmt::Debug + 'static {
 
     /// Maps a whole file read-only. An empty file gives an empty slice.
     ///
-    /// The caller promises that nobody changes a file that is mapped: map what is published, and publish by renaming. Another process that
-    /// writes to such a file against the directory's lock is outside what can be defended against.
+    /// The caller promises that nobody changes a file that is mapped: map what is published, and publish by renaming.
+    /// Another process that writes to such a file against the directory's lock is outside what can be defended against.
     fn map(&self, name: &str) -> io::Result<Mapping>;
 
     /// Renames a file, replacing what has the new name. Atomic, durable after [`sync_directory`](Self::sync_directory).
@@ -181,8 +181,8 @@ struct CopiedBytes {
     range: Range<usize>,
 }
 
-// SAFETY: [1] [3] The buffer is on the heap, owned, and never changed, moved or replaced after it was built. [2] The range was made to start at
-// an aligned address of this very buffer.
+// SAFETY: [1] [3] The buffer is on the heap, owned, and never changed, moved or replaced after it was built. [2] The
+// range was made to start at an aligned address of this very buffer.
 unsafe impl MappedBytes for CopiedBytes {
     fn bytes(&self) -> &[u8] {
         &self.buffer[self.range.clone()]

@@ -1,8 +1,8 @@
 //! Which names a medium's files may have.
 //!
-//! A directory is flat and may be copied between systems, so a name is refused if any of the systems that we run on would
-//! read a path into it. Every medium refuses the same names, so that a test over the simulated disk notices what the file
-//! system would refuse.
+//! A directory is flat and may be copied between systems, so a name is refused if any of the systems that we run on
+//! would read a path into it. Every medium refuses the same names, so that a test over the simulated disk notices what
+//! the file system would refuse.
 
 use std::error::Error;
 use std::fmt;
@@ -29,8 +29,8 @@ impl Error for InvalidName {}
 /// Accepts a flat name.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`], with an [`InvalidName`] inside, if the name is empty, too long, holds a path separator, a
-/// colon or a control character, is `.` or `..`, or is the lock's ([`LOCK_NAME`], in any case).
+/// [`io::ErrorKind::InvalidInput`], with an [`InvalidName`] inside, if the name is empty, too long, holds a path
+/// separator, a colon or a control character, is `.` or `..`, or is the lock's ([`LOCK_NAME`], in any case).
 pub(super) fn check_name(name: &str) -> io::Result<()> {
     let flat = !name.is_empty()
         && name.len() <= NAME_BYTES_MAX

@@ -1,7 +1,7 @@
 //! What differs between operating systems: reading and writing at an offset, and making names durable.
 //!
-//! Unix has calls that take an offset; the twin for all other systems seeks first. Both are compiled on Unix, so that one
-//! machine tests both.
+//! Unix has calls that take an offset; the twin for all other systems seeks first. Both are compiled on Unix, so that
+//! one machine tests both.
 
 use std::fs::File;
 use std::io;
@@ -31,8 +31,8 @@ pub(super) struct ByOffset(File);
 
 /// Moves the file's cursor, then reads or writes.
 ///
-/// Each handle has a cursor of its own and is not shared between threads (it is not `Sync`, see `OpenFile`), so that nobody can move
-/// the cursor in between.
+/// Each handle has a cursor of its own and is not shared between threads (it is not `Sync`, see `OpenFile`), so that
+/// nobody can move the cursor in between.
 #[cfg_attr(all(unix, not(test)), expect(dead_code, reason = "the twin for other systems, tested here"))]
 #[derive(Debug)]
 pub(super) struct BySeek(File);
@@ -90,8 +90,9 @@ impl AsRef<File> for BySeek {
 
 /// Makes the names in a directory durable.
 ///
-/// Elsewhere than on Unix a directory cannot be synced as a file can; there this does nothing, and names are as durable as the
-/// file system makes them by itself (NTFS writes them to its journal, in order, before they are visible after a crash).
+/// Elsewhere than on Unix a directory cannot be synced as a file can; there this does nothing, and names are as durable
+/// as the file system makes them by itself (NTFS writes them to its journal, in order, before they are visible after a
+/// crash).
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(path)?.sync_all()?;

@@ -30,7 +30,8 @@ pub enum Operation {
     Open,
     /// [`Medium::map`](crate::medium::Medium::map).
     Map,
-    /// [`MediumFile::read_at`](crate::medium::MediumFile::read_at) and [`MediumFile::len`](crate::medium::MediumFile::len).
+    /// [`MediumFile::read_at`](crate::medium::MediumFile::read_at) and
+    /// [`MediumFile::len`](crate::medium::MediumFile::len).
     Read,
 }
 

@@ -1,11 +1,12 @@
 //! One simulated file: what reads see, what is surely on the platter, and what may be.
 //!
 //! The *cache* is the file as reads see it. The *platter* is what survives any crash. In between, each sector has the
-//! versions that it went through since it was last made durable, and so has the length; after a crash it holds the platter's
-//! or any of those. That is what a page cache does: it writes a sector back at any moment, whole, as it then is, in any order.
+//! versions that it went through since it was last made durable, and so has the length; after a crash it holds the
+//! platter's or any of those. That is what a page cache does: it writes a sector back at any moment, whole, as it then
+//! is, in any order.
 //!
-//! A version is *dirty* until a sync takes it. A failed sync marks all as clean without having written them, as Linux does:
-//! a later sync passes over them, unless the sector was written once more.
+//! A version is *dirty* until a sync takes it. A failed sync marks all as clean without having written them, as Linux
+//! does: a later sync passes over them, unless the sector was written once more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,8 +107,8 @@ impl FileState {
         self.sectors.values().map(|versions| versions.iter().map(|version| version.step).collect())
     }
 
-    /// The file after a crash at which the length and each sector with pending versions held the version with that number; 0 is the
-    /// platter's. The torn one was being written at that moment.
+    /// The file after a crash at which the length and each sector with pending versions held the version with that
+    /// number; 0 is the platter's. The torn one was being written at that moment.
     pub(super) fn image(&self, length: usize, sectors: &[usize], torn: Option<(usize, Random)>) -> Arc<Vec<u8>> {
         if length == 0 && torn.is_none() && sectors.iter().all(|&pick| pick == 0) {
             return Arc::clone(&self.platter);
@@ -175,8 +176,8 @@ fn overlay(bytes: &mut [u8], index: usize, sector: &Sector) {
     bytes[start..end].copy_from_slice(&sector[..end - start]);
 }
 
-/// A sector that lost power while it was written: its first bytes are new and the others old, or those that were to change
-/// are garbage. Bytes that are the same in both stay: what is durable is not hurt by a write beside it.
+/// A sector that lost power while it was written: its first bytes are new and the others old, or those that were to
+/// change are garbage. Bytes that are the same in both stay: what is durable is not hurt by a write beside it.
 fn tear(old: &Sector, new: &Sector, mut random: Random) -> Sector {
     let mut torn = *old;
     if random.one_in(2) {

@@ -1,7 +1,7 @@
 //! The simulated directory: the names as they are seen, as they surely survive, and the changes in between.
 //!
-//! After a crash each pending change has happened or not, whole, but a change never without an earlier one that touched the same
-//! name: a journal does not rename a file that it has not created.
+//! After a crash each pending change has happened or not, whole, but a change never without an earlier one that touched
+//! the same name: a journal does not rename a file that it has not created.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,11 +75,6 @@ impl Names {
     /// What a failed sync does.
     pub(super) fn abandon(&mut self) {
         self.pending.iter_mut().for_each(|pending| pending.dirty = false);
-    }
-
-    /// All that is seen becomes durable.
-    pub(super) fn settle(&mut self) {
-        *self = Self::durable(std::mem::take(&mut self.seen));
     }
 
     /// The step of each pending change.

@@ -1,12 +1,13 @@
 //! What a disk may hold after a loss of power.
 //!
-//! Everything pending is a list of independent *choices*: each change of a name happened or not; each file's length, and each of its
-//! sectors, is the platter's or one of those that it has had since. An outcome picks one option of each choice. Where few outcomes
-//! are possible, all are tried, else a sample that is drawn in several styles: independent picks alone would hardly ever lose
-//! everything of one kind and keep everything of another, and that is what real file systems do.
+//! Everything pending is a list of independent *choices*: each change of a name happened or not; each file's length,
+//! and each of its sectors, is the platter's or one of those that it has had since. An outcome picks one option of each
+//! choice. Where few outcomes are possible, all are tried, else a sample that is drawn in several styles: independent
+//! picks alone would hardly ever lose everything of one kind and keep everything of another, and that is what real file
+//! systems do.
 
-use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use super::SimulatedDisk;
@@ -158,7 +159,7 @@ impl Outcome {
         let of_name = |(choice, _): &(&Choice, &usize)| choice.of == Of::Name;
         let kept = choices.iter().zip(&self.picks).filter(of_name).map(|(_, &pick)| pick > 0);
         let names = state.names.image(kept);
-        let mut files: std::collections::BTreeMap<_, _> = names
+        let mut files: BTreeMap<_, _> = names
             .values()
             .filter_map(|id| Some((*id, state.files.get(id)?)))
             .map(|(id, file)| (id, file.clone()))

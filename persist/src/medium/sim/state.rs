@@ -117,8 +117,8 @@ impl State {
         }
     }
 
-    /// Does what a change may leave behind when power goes during it: a change is pending like those before it, and a sync may have made
-    /// any of what is pending durable, which is to say nothing.
+    /// Does what a change may leave behind when power goes during it: a change is pending like those before it, and a
+    /// sync may have made any of what is pending durable, which is to say nothing.
     pub(super) fn lose_power_during(&mut self, mutation: Mutation<'_>) {
         if !matches!(mutation, Mutation::Sync { .. } | Mutation::SyncDirectory) {
             // What cannot be done leaves nothing behind.
@@ -126,7 +126,8 @@ impl State {
         }
     }
 
-    /// Does what a change may leave behind when the process dies during it: a write may be short, all else is done or not.
+    /// Does what a change may leave behind when the process dies during it: a write may be short, all else is done or
+    /// not.
     pub(super) fn die_during(&mut self, mutation: Mutation<'_>, random: &mut Random) {
         if let Mutation::Write { .. } = mutation {
             self.fail(mutation, random);
@@ -157,7 +158,6 @@ impl State {
 
     /// Puts a file there, or replaces one, with all names and this file durable.
     pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) {
-        self.names.settle();
         let mut names = self.names.seen().clone();
         let file = self.new_file();
         self.files.insert(file, FileState::durable(Arc::new(bytes)));
@@ -193,7 +193,7 @@ impl State {
         let before = self.bytes(file)?.len() as u64;
         let end = offset.checked_add(bytes.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
         let limit = before.saturating_add(self.room());
-        let fits = if end <= before.max(limit) { bytes } else { &bytes[..limit.saturating_sub(offset) as usize] };
+        let fits = if end <= limit { bytes } else { &bytes[..limit.saturating_sub(offset) as usize] };
         let mut clock = self.clock;
         // An offset beyond the room has nothing that fits, so that it is never reached.
         self.file_mut(file)?.write(fits, offset as usize, &mut clock);
