@@ -1,3 +1,6 @@
 //! Under construction.
 
 pub mod medium;
+pub mod schema;
+
+pub use schema::Schema;
