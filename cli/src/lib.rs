@@ -1,0 +1,14 @@
+//! The parts of the program `stillpoint`.
+//!
+//! Responsible for: reading flight records and dealing them out to workers, keeping a durable store of what they add up
+//! to, demonstrating that killing the process loses nothing that was called durable, and reporting to a person.
+//!
+//! Not responsible for: the store itself, which is `stillpoint`, and what is on disk, which is `stillpoint-persist`. This
+//! crate is the program's body, so that its tests and measurements can reach it; it is no library for others, and
+//! promises them no stable interface.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`record`] | a flight, read from a line |
+
+pub mod record;
