@@ -10,5 +10,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`record`] | a flight, read from a line |
+//! | [`input`] | sources, blocks, and the feed that deals them out |
+//! | [`shipped`] | the records built into the program |
 
+pub mod input;
 pub mod record;
+pub mod shipped;
