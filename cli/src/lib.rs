@@ -12,7 +12,11 @@
 //! | [`record`] | a flight, read from a line |
 //! | [`input`] | sources, blocks, and the feed that deals them out |
 //! | [`shipped`] | the records built into the program |
+//! | [`fold`] | what flights add up to |
+//! | [`mod@reference`] | the same computed plainly, to check against |
 
+pub mod fold;
 pub mod input;
 pub mod record;
+pub mod reference;
 pub mod shipped;
