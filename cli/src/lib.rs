@@ -14,9 +14,12 @@
 //! | [`shipped`] | the records built into the program |
 //! | [`fold`] | what flights add up to |
 //! | [`mod@reference`] | the same computed plainly, to check against |
+//! | [`report`], [`memory`] | what is told about a run |
 
 pub mod fold;
 pub mod input;
+pub mod memory;
 pub mod record;
 pub mod reference;
+pub mod report;
 pub mod shipped;
