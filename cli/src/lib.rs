@@ -9,17 +9,22 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`args`] | the command line |
 //! | [`record`] | a flight, read from a line |
 //! | [`input`] | sources, blocks, and the feed that deals them out |
 //! | [`shipped`] | the records built into the program |
 //! | [`fold`] | what flights add up to |
 //! | [`mod@reference`] | the same computed plainly, to check against |
 //! | [`report`], [`memory`] | what is told about a run |
+//! | [`replay`], [`demo`] | what the program does |
 
+pub mod args;
+pub mod demo;
 pub mod fold;
 pub mod input;
 pub mod memory;
 pub mod record;
 pub mod reference;
+pub mod replay;
 pub mod report;
 pub mod shipped;
