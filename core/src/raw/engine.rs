@@ -1,5 +1,7 @@
 //! A store without its names: clock, registry, eras, records, notes, backlog; and a thread's session with it.
 
+#![allow(clippy::missing_const_for_thread_local, reason = "loom's macro has no constant form")]
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -81,7 +83,7 @@ impl Drop for Engine {
 }
 
 crate::sync::thread_local! {
-    static SESSIONS: RefCell<Sessions> = const { RefCell::new(Sessions { entries: Vec::new() }) };
+    static SESSIONS: RefCell<Sessions> = RefCell::new(Sessions { entries: Vec::new() });
 }
 
 /// A thread's sessions, one for each store that it has used.
