@@ -57,7 +57,7 @@ mod version;
 pub use changes::{Change, Consumer, Cut};
 pub use error::{Conflict, ForeignStore, RegisterError};
 pub use map::{Map, MapPin};
-pub use snapshot::{Iter, Snapshot, SnapshotOf};
+pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
 pub use store::{Store, StoreStats};
 pub use version::{Version, Versioned};
 

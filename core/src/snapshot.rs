@@ -241,6 +241,60 @@ where
         Iter { view: *self, position: Some(Position::START), buffer: Vec::new().into_iter() }
     }
 
+    /// Visits some entries from a position on, and says where to go on; `None` at the end. For scans in pieces: between them
+    /// nothing is held but the snapshot.
+    ///
+    /// Visits at least `least` entries unless the map ends.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::ScanPosition;
+    ///
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, u64>("map")?;
+    /// (0..1000).for_each(|n| drop(map.pin().put(n, n)));
+    /// let still = store.snapshot();
+    /// let (mut position, mut sum) = (Some(ScanPosition::START), 0);
+    /// while let Some(from) = position {
+    ///     position = still.of(&map)?.scan(from, 100, |_, value| sum += *value);
+    /// }
+    /// assert_eq!(sum, 499_500);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn scan(
+        &self,
+        from: ScanPosition,
+        least: usize,
+        mut visit: impl FnMut(&'s K, Versioned<'s, V>),
+    ) -> Option<ScanPosition> {
+        let mut entries = Vec::new();
+        let position = self.collect(from.0, least, &mut entries);
+        entries.into_iter().for_each(|(key, seen)| visit(key, seen));
+        position.map(ScanPosition)
+    }
+
+    /// Collects at least `least` entries from a position on, under one pin.
+    fn collect(
+        &self,
+        mut from: Position,
+        least: usize,
+        entries: &mut Vec<(&'s K, Versioned<'s, V>)>,
+    ) -> Option<Position> {
+        let session = self.snapshot.engine.session();
+        let _guard = session.pin();
+        let mut slots = Vec::new();
+        loop {
+            let position = self.map.component().table.step(from, &mut slots);
+            entries.extend(slots.drain(..).filter_map(|slot| self.read(slot)));
+            match position {
+                Some(next) if entries.len() < least => from = next,
+                _ => return position,
+            }
+        }
+    }
+
     /// As [`iter`](Self::iter), with versions.
     ///
     /// # Examples
@@ -259,6 +313,15 @@ where
         let mut iter = self.iter();
         std::iter::from_fn(move || iter.next_versioned())
     }
+}
+
+/// Where a scan in pieces stands. See [`SnapshotOf::scan`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanPosition(Position);
+
+impl ScanPosition {
+    /// Before the first entry.
+    pub const START: Self = Self(Position::START);
 }
 
 /// The keys and values of a map at a snapshot. See [`SnapshotOf::iter`].
@@ -288,19 +351,9 @@ where
         }
     }
 
-    fn refill(&mut self, mut from: Position) {
-        let session = self.view.snapshot.engine.session();
-        let _guard = session.pin();
+    fn refill(&mut self, from: Position) {
         let mut entries = Vec::with_capacity(tuning::SCAN_STEP);
-        let mut slots = Vec::new();
-        loop {
-            self.position = self.view.map.component().table.step(from, &mut slots);
-            entries.extend(slots.drain(..).filter_map(|slot| self.view.read(slot)));
-            match self.position {
-                Some(next) if entries.len() < tuning::SCAN_STEP => from = next,
-                _ => break,
-            }
-        }
+        self.position = self.view.collect(from, tuning::SCAN_STEP, &mut entries);
         self.buffer = entries.into_iter();
     }
 }
