@@ -1,0 +1,148 @@
+//! How a durable store is opened.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::DurableStore;
+use super::stepper::Stepper;
+use crate::error::DurabilityError;
+use crate::medium::{FileSystem, Medium};
+use crate::sync::Arc;
+use crate::OpenError;
+
+/// Called when something could not be made durable.
+pub(crate) type FailureHook = Arc<dyn Fn(&DurabilityError) + Send + Sync>;
+
+/// Options of a durable store.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// use std::time::Duration;
+/// use stillpoint_persist::Options;
+///
+/// let store = Options::new().interval(Duration::from_millis(10)).open(directory.path())?;
+/// # drop(store);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) interval: Duration,
+    pub(crate) tail_bytes_max: u64,
+    pub(crate) tail_bytes_closed: u64,
+    pub(crate) on_failure: Option<FailureHook>,
+}
+
+impl Options {
+    /// The defaults: what nobody waits for becomes durable within 50 ms, and a restart reads at most about 32 MiB of log.
+    pub fn new() -> Self {
+        Self {
+            interval: Duration::from_millis(50),
+            tail_bytes_max: 32 << 20,
+            tail_bytes_closed: 256 << 10,
+            on_failure: None,
+        }
+    }
+
+    /// The longest time that changes wait for a frame when nobody waits for them. What is younger may be lost in a crash.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// The bytes of log after which a new snapshot file is begun. A restart after a crash reads about that much.
+    #[must_use]
+    pub fn tail_bytes_max(mut self, bytes: u64) -> Self {
+        self.tail_bytes_max = bytes;
+        self
+    }
+
+    /// The bytes of log from which [`DurableStore::close`] writes a snapshot file, so that the next start reads no log.
+    #[must_use]
+    pub fn tail_bytes_closed(mut self, bytes: u64) -> Self {
+        self.tail_bytes_closed = bytes;
+        self
+    }
+
+    /// Calls this, on the background thread, whenever something could not be made durable; for those who wait for no ticket. Dropping
+    /// the store reports its failures here too.
+    #[must_use]
+    pub fn on_failure(mut self, hook: impl Fn(&DurabilityError) + Send + Sync + 'static) -> Self {
+        self.on_failure = Some(Arc::new(hook));
+        self
+    }
+
+    /// Opens a directory, or makes it a store.
+    ///
+    /// # Progress
+    /// Blocking. The time does not depend on how much is stored; only the log's tail is read.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong, where, and what to do; nothing on disk has been harmed.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<DurableStore, OpenError> {
+        let path = path.as_ref();
+        let medium = FileSystem::open_or_create(path).map_err(|source| OpenError::Io {
+            operation: "open or create the directory",
+            location: path.display().to_string(),
+            source,
+        })?;
+        self.open_on(Arc::new(medium))
+    }
+
+    /// Opens a store on any medium.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_on(self, medium: Arc<dyn Medium>) -> Result<DurableStore, OpenError> {
+        let (store, persister) = DurableStore::recover(self, medium)?;
+        Ok(store.with_thread(persister))
+    }
+
+    /// Opens a store without a background thread: whoever holds the [`Stepper`] does its work, step by step. For tests of recovery, on a
+    /// [`SimulatedDisk`](crate::medium::SimulatedDisk).
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use stillpoint_persist::{Options, medium::SimulatedDisk};
+    ///
+    /// let disk = SimulatedDisk::new();
+    /// let (store, mut stepper) = Options::new().open_stepped(Arc::new(disk.clone()))?;
+    /// let map = store.map::<u64, u64>("map")?.warm()?;
+    /// map.pin().put(1, 10);
+    /// stepper.frame()?;
+    ///
+    /// let (store, _stepper) = Options::new().open_stepped(Arc::new(disk.crash(7)))?;
+    /// assert_eq!(store.map::<u64, u64>("map")?.pin().get(&1)?, Some(&10));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open_stepped(self, medium: Arc<dyn Medium>) -> Result<(DurableStore, Stepper), OpenError> {
+        let (store, persister) = DurableStore::recover(self, medium)?;
+        Ok((store, Stepper::new(persister)))
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("interval", &self.interval)
+            .field("tail_bytes_max", &self.tail_bytes_max)
+            .field("tail_bytes_closed", &self.tail_bytes_closed)
+            .finish_non_exhaustive()
+    }
+}

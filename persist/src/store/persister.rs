@@ -1,0 +1,480 @@
+//! The persister: a state machine that does one thing at a time.
+//!
+//! In order of precedence, a turn
+//! 1. writes a frame, if somebody waits for one or the interval is over: it takes a cut, writes what changed as of it, and makes that
+//!    durable with one sync;
+//! 2. writes a piece of the snapshot file that it has begun, or begins one if the log has grown long or somebody asked;
+//! 3. brings in some of a map that is being restored.
+//!
+//! # Order on disk
+//! A snapshot file of a cut is begun when the frame of that cut is durable; it gets its name when its bytes are durable; older files
+//! and segments that it covers are removed when its name is. So at any moment the directory holds a snapshot file and every
+//! frame after it.
+//!
+//! # Failures
+//! An I/O error of the log is final: after it nobody can know what is on disk. The persister then stops consuming changes, everybody who
+//! waits gets the error, and the store in memory goes on. A value that can't be archived fails its frame; the next frame tries
+//! again. A snapshot file that can't be written is removed, and tried again when the log has grown by as much again.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use stillpoint::{Consumer, Cut, Snapshot, Store};
+
+use super::catalog::{ActiveComponent, Catalog, log_failed};
+use super::options::Options;
+use super::snapshot_job::{Published, SnapshotJob};
+use super::status::Shared;
+use crate::error::DurabilityError;
+use crate::hash::HashKey;
+use crate::log::{Commit, LogOptions, LogTail, LogWriter};
+use crate::medium::{DirectoryLock, Medium};
+use crate::sync::{Arc, Mutex, lock};
+
+/// Ticks that a frame sets aside for versions that are given out after it. At ten million snapshots a second they last for
+/// 107 seconds without a frame.
+pub(crate) const TICKS_RESERVED: u64 = 1 << 30;
+
+/// Chunks that one turn brings in.
+const WARM_STEP: u32 = 16;
+
+/// What a store is on disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    pub(crate) store: u128,
+    pub(crate) hash_key: HashKey,
+    pub(crate) incarnation: u32,
+}
+
+/// The log, or what is needed to begin it.
+enum Log {
+    /// Nothing was written yet in this process; this is what the scan found.
+    Unopened(LogTail),
+    Open(Box<LogWriter>),
+    /// Sealed, or failed.
+    Ended,
+}
+
+/// Does the background work of a durable store.
+pub(crate) struct Persister {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) catalog: Arc<Mutex<Catalog>>,
+    pub(crate) medium: Arc<dyn Medium>,
+    pub(crate) options: Options,
+    pub(crate) identity: Identity,
+    store: Store,
+    consumer: Option<Consumer>,
+    log: Log,
+    /// Components whose numbers are defined on disk.
+    defined: HashSet<u32>,
+    last_frame: Instant,
+    /// The number of the last durable frame.
+    frame: u64,
+    generation: u64,
+    job: Option<SnapshotJob>,
+    /// Bytes of log since the newest snapshot file's cut.
+    tail_bytes: u64,
+    /// The bytes of log at which the next snapshot file is begun.
+    next_file_at: u64,
+    warming: Vec<Arc<dyn ActiveComponent>>,
+    _lock: DirectoryLock,
+}
+
+/// What recovery hands to the persister.
+pub(crate) struct Recovered {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) catalog: Arc<Mutex<Catalog>>,
+    pub(crate) medium: Arc<dyn Medium>,
+    pub(crate) identity: Identity,
+    pub(crate) defined: HashSet<u32>,
+    pub(crate) generation: u64,
+    pub(crate) frame: u64,
+    pub(crate) tail_bytes: u64,
+    pub(crate) log: LogTail,
+    /// The writer that repeated the frames that nothing vouched for, if there were any.
+    pub(crate) resumed: Option<LogWriter>,
+    pub(crate) lock: DirectoryLock,
+}
+
+/// Whether a turn found something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Worked,
+    Idle,
+}
+
+impl Persister {
+    pub(crate) fn new(recovered: Recovered, options: Options, store: Store) -> Self {
+        let consumer = Some(store.consumer());
+        Self {
+            shared: recovered.shared,
+            catalog: recovered.catalog,
+            medium: recovered.medium,
+            identity: recovered.identity,
+            store,
+            consumer,
+            log: match recovered.resumed {
+                Some(writer) => Log::Open(Box::new(writer)),
+                None => Log::Unopened(recovered.log),
+            },
+            defined: recovered.defined,
+            last_frame: Instant::now(),
+            frame: recovered.frame,
+            generation: recovered.generation,
+            job: None,
+            tail_bytes: recovered.tail_bytes,
+            next_file_at: options.tail_bytes_max,
+            warming: Vec::new(),
+            options,
+            _lock: recovered.lock,
+        }
+    }
+
+    /// Has a map brought in, in the background.
+    pub(crate) fn note_warming(&mut self, component: Arc<dyn ActiveComponent>) {
+        self.warming.push(component);
+    }
+
+    /// Does the next thing.
+    pub(crate) fn turn(&mut self, now: Instant) -> Turn {
+        self.collect_warming();
+        let (is_wanted, file_wanted) = {
+            let status = self.shared.status();
+            (status.is_wanted(), status.files_wanted > status.files_answered)
+        };
+        if self.consumer.is_some() && (is_wanted || now.duration_since(self.last_frame) >= self.options.interval) {
+            self.last_frame = now;
+            return match self.frame() {
+                Ok(Some(_)) => Turn::Worked,
+                Ok(None) | Err(_) if is_wanted => Turn::Worked,
+                Ok(None) | Err(_) => Turn::Idle,
+            };
+        }
+        if self.job.is_some() {
+            self.advance_file();
+            return Turn::Worked;
+        }
+        if file_wanted || (self.tail_bytes >= self.next_file_at && self.consumer.is_some()) {
+            self.begin_file();
+            return Turn::Worked;
+        }
+        self.warm_some()
+    }
+
+    /// How long an idle thread may sleep.
+    pub(crate) fn rest(&self, now: Instant) -> Duration {
+        if self.consumer.is_none() {
+            return Duration::from_secs(3600);
+        }
+        self.options.interval.saturating_sub(now.duration_since(self.last_frame))
+    }
+
+    /// Writes a frame if anything has changed, and hands back its cut's snapshot.
+    pub(crate) fn frame(&mut self) -> Result<Option<Snapshot>, DurabilityError> {
+        let Some(consumer) = &mut self.consumer else { return Err(self.why_ended()) };
+        let cut = consumer.cut();
+        let tick = cut.tick();
+        let started = Instant::now();
+        let bytes = match self.write_frame(&cut, Ending::Commit) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // Dropping the cut gives its changes back.
+                drop(cut);
+                self.refuse(tick, &error);
+                return Err(error);
+            }
+        };
+        self.acknowledge(cut, bytes, started.elapsed());
+        Ok(bytes.map(|_| tick).map(|_| self.store.snapshot()))
+    }
+
+    fn acknowledge(&mut self, cut: Cut, bytes: Option<u64>, time: Duration) {
+        let tick = cut.tick();
+        if let Some(consumer) = &mut self.consumer {
+            consumer.acknowledge(cut);
+        }
+        self.tail_bytes += bytes.unwrap_or(0);
+        let tail_bytes = self.tail_bytes;
+        self.shared.report(|status| {
+            status.durable = status.durable.max(tick);
+            status.refused = None;
+            if let Some(bytes) = bytes {
+                let figures = &mut status.figures;
+                figures.last_frame = Some(Instant::now());
+                figures.frames += 1;
+                figures.frame_bytes += bytes;
+                figures.frame_time_max = figures.frame_time_max.max(time);
+                figures.tail_bytes = tail_bytes;
+            }
+        });
+    }
+
+    /// Writes what changed in a cut; `None` if that is nothing and nothing else must be said.
+    fn write_frame(&mut self, cut: &Cut, ending: Ending) -> Result<Option<u64>, DurabilityError> {
+        let active = lock(&self.catalog).active.clone();
+        let is_new = active.iter().any(|component| !self.defined.contains(&component.record().id));
+        if cut.is_empty() && !is_new && ending == Ending::Commit {
+            return Ok(None);
+        }
+        let mut log = self.take_log()?;
+        let mut defined = Vec::new();
+        let written = active.iter().try_for_each(|component| {
+            if !self.defined.contains(&component.record().id) {
+                log.define(component.record()).map_err(log_failed)?;
+                defined.push(component.record().id);
+            }
+            component.log_changes(cut, &mut log)
+        });
+        if let Err(error) = written {
+            if log.failed().is_none() && log.abort().is_ok() {
+                self.log = Log::Open(log);
+            }
+            return Err(error);
+        }
+        let commit = Commit {
+            incarnation: self.identity.incarnation,
+            cut_tick: cut.tick(),
+            tick_reserve: cut.tick().saturating_add(TICKS_RESERVED),
+            wall_clock: wall_clock(),
+        };
+        let info = match ending {
+            Ending::Commit => {
+                let info = log.commit(commit).map_err(log_failed);
+                if info.is_ok() {
+                    self.log = Log::Open(log);
+                }
+                info
+            }
+            Ending::Seal => log.seal(commit).map_err(log_failed),
+        }?;
+        self.defined.extend(defined);
+        self.frame = info.frame;
+        Ok(Some(info.bytes))
+    }
+
+    /// Takes the log to write it; it has ended unless it is put back.
+    fn take_log(&mut self) -> Result<Box<LogWriter>, DurabilityError> {
+        match std::mem::replace(&mut self.log, Log::Ended) {
+            Log::Open(log) => Ok(log),
+            Log::Unopened(tail) => {
+                let options = LogOptions::new(self.identity.store, crate::random::number());
+                LogWriter::resume(Arc::clone(&self.medium), options, &tail).map(Box::new).map_err(log_failed)
+            }
+            Log::Ended => Err(self.why_ended()),
+        }
+    }
+
+    fn why_ended(&self) -> DurabilityError {
+        self.shared.status().fatal.clone().unwrap_or(DurabilityError::Closed)
+    }
+
+    /// Tells everybody that a frame has failed, and gives up if the log has.
+    fn refuse(&mut self, tick: u64, error: &DurabilityError) {
+        let is_fatal = matches!(self.log, Log::Ended);
+        if is_fatal {
+            // No consumer any more: changes need not be kept for a log that is gone.
+            self.consumer = None;
+            self.job = None;
+            self.shared.set_writing_snapshot(false);
+        }
+        self.shared.report(|status| {
+            status.last_error = Some(error.clone());
+            status.refused = Some((tick, error.clone()));
+            if is_fatal {
+                status.fatal = Some(error.clone());
+            }
+        });
+        self.tell(error);
+    }
+
+    fn tell(&self, error: &DurabilityError) {
+        if let Some(hook) = &self.options.on_failure {
+            hook(error);
+        }
+    }
+
+    /// Gives up after a panic in a type's own code.
+    pub(crate) fn give_up(&mut self, message: &str) {
+        self.log = Log::Ended;
+        let tick = self.store.tick();
+        self.refuse(tick, &DurabilityError::Panicked { message: message.into() });
+    }
+
+    /// Begins a snapshot file: of a fresh cut, whose frame is made durable first.
+    fn begin_file(&mut self) {
+        if let Err(error) = self.try_begin_file() {
+            self.answer_file(Some(error));
+        }
+    }
+
+    fn try_begin_file(&mut self) -> Result<(), DurabilityError> {
+        let Some(consumer) = &mut self.consumer else { return Err(self.why_ended()) };
+        let cut = consumer.cut();
+        let started = Instant::now();
+        // The catalog as of the cut: a map that is asked for later has no change up to it.
+        let (active, dormant) = {
+            let catalog = lock(&self.catalog);
+            (catalog.active.clone(), catalog.dormant.values().cloned().collect())
+        };
+        let bytes = match self.write_frame(&cut, Ending::Commit) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let tick = cut.tick();
+                drop(cut);
+                self.refuse(tick, &error);
+                return Err(error);
+            }
+        };
+        let snapshot = cut.snapshot_again();
+        self.acknowledge(cut, bytes, started.elapsed());
+        if let Log::Open(log) = &mut self.log {
+            // Frames after the cut go into segments that the file does not cover.
+            log.roll().map_err(log_failed)?;
+        }
+        self.tail_bytes = 0;
+        self.job = Some(SnapshotJob::begin(self, snapshot, active, dormant, self.generation + 1, self.frame)?);
+        self.shared.set_writing_snapshot(true);
+        Ok(())
+    }
+
+    fn advance_file(&mut self) {
+        let Some(mut job) = self.job.take() else { return };
+        match job.advance(&*self.medium) {
+            Ok(None) => self.job = Some(job),
+            Ok(Some(published)) => self.publish(published),
+            Err(error) => {
+                job.discard(&*self.medium);
+                self.shared.set_writing_snapshot(false);
+                self.answer_file(Some(error));
+            }
+        }
+    }
+
+    /// Takes a snapshot file that is durable under its name into use.
+    fn publish(&mut self, published: Published) {
+        self.generation = published.report.generation;
+        self.next_file_at = self.options.tail_bytes_max;
+        self.shared.set_writing_snapshot(false);
+        lock(&self.catalog).rebase(&published.file);
+        // What the file covers is of no use any more. A failure leaves files behind, which the next start ignores.
+        if let Log::Open(log) = &mut self.log {
+            let _ = log.remove_covered(published.frame);
+        }
+        super::recovery::remove_older_files(&*self.medium, self.generation);
+        let tail_bytes = self.tail_bytes;
+        self.shared.report(|status| {
+            status.figures.snapshot_files += 1;
+            status.figures.generation = published.report.generation;
+            status.figures.last_snapshot_file = Some(published.report);
+            status.figures.tail_bytes = tail_bytes;
+        });
+        self.answer_file(None);
+    }
+
+    /// Answers those who asked for a snapshot file.
+    fn answer_file(&mut self, error: Option<DurabilityError>) {
+        if let Some(error) = &error {
+            self.next_file_at = self.tail_bytes.saturating_add(self.options.tail_bytes_max.max(1));
+            self.tell(error);
+        }
+        self.shared.report(|status| {
+            status.files_answered = status.files_wanted;
+            if error.is_some() {
+                status.last_error.clone_from(&error);
+            }
+            status.file_error = error;
+        });
+    }
+
+    fn collect_warming(&mut self) {
+        let fresh = std::mem::take(&mut lock(&self.catalog).to_warm);
+        if !fresh.is_empty() {
+            self.warming.extend(fresh);
+            self.count_warming();
+        }
+    }
+
+    fn warm_some(&mut self) -> Turn {
+        let Some(component) = self.warming.last() else { return Turn::Idle };
+        match component.warm_some(WARM_STEP) {
+            // All handed out; what others are still bringing in, they will.
+            Ok(_) if component.is_handed_out() => {
+                self.warming.pop();
+                self.count_warming();
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.warming.pop();
+                let error = DurabilityError::Unreadable(error);
+                self.tell(&error);
+                self.shared.report(|status| status.last_error = Some(error));
+            }
+        }
+        Turn::Worked
+    }
+
+    fn count_warming(&self) {
+        let warming = self.warming.len();
+        self.shared.report(|status| status.figures.warming = warming);
+    }
+
+    /// Ends the work: a last frame with the seal, behind a snapshot file if the log is long.
+    pub(crate) fn finish(&mut self, tail_bytes_kept: u64) -> Result<(), DurabilityError> {
+        let result = self.try_finish(tail_bytes_kept);
+        self.consumer = None;
+        let error = result.clone().err();
+        if let Some(error) = &error {
+            self.tell(error);
+        }
+        self.shared.report(|status| {
+            status.fatal.get_or_insert(error.unwrap_or(DurabilityError::Closed));
+            status.files_answered = status.files_wanted;
+            status.file_error.get_or_insert(DurabilityError::Closed);
+        });
+        result
+    }
+
+    fn try_finish(&mut self, tail_bytes_kept: u64) -> Result<(), DurabilityError> {
+        if self.consumer.is_none() {
+            return Err(self.why_ended());
+        }
+        if let Some(mut job) = self.job.take() {
+            job.discard(&*self.medium);
+            self.shared.set_writing_snapshot(false);
+        }
+        self.frame()?;
+        if self.tail_bytes > tail_bytes_kept {
+            // A failure costs the next start some time, and nothing else: the log has it all.
+            self.begin_file();
+            while self.job.is_some() {
+                self.advance_file();
+            }
+        }
+        let Some(consumer) = &mut self.consumer else { return Err(self.why_ended()) };
+        let cut = consumer.cut();
+        if let Log::Unopened(tail) = &self.log {
+            if tail.sealed && cut.is_empty() {
+                // As it was found.
+                return Ok(());
+            }
+        }
+        let started = Instant::now();
+        let bytes = self.write_frame(&cut, Ending::Seal)?;
+        self.acknowledge(cut, bytes, started.elapsed());
+        Ok(())
+    }
+}
+
+/// How a frame ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Commit,
+    /// The log ends with it.
+    Seal,
+}
+
+/// The time in nanoseconds since 1970.
+pub(crate) fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
