@@ -1,3 +1,5 @@
 //! Under construction.
 
+pub mod format;
 pub mod medium;
+pub mod snapshot_file;
