@@ -97,7 +97,7 @@ pub(crate) use layout;
 
 /// Whether a field of this length may lie there: numbers of up to 8 bytes lie at multiples of their length.
 pub(crate) const fn is_natural(at: usize, len: usize) -> bool {
-    len > 8 || at.is_multiple_of(len)
+    len > 8 || !len.is_power_of_two() || at.is_multiple_of(len)
 }
 
 /// Where a page keeps the CRC-32C of all its bytes before it.

@@ -15,6 +15,7 @@
 
 pub mod component;
 pub(crate) mod layout;
+pub mod log;
 pub mod names;
 pub mod snapshot;
 

@@ -64,6 +64,16 @@ impl TestMedium {
         lock(&self.files).insert(name.to_owned(), Arc::new(Mutex::new(bytes.to_vec())));
     }
 
+    /// Whether a file has this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        lock(&self.files).contains_key(name)
+    }
+
+    /// Takes a file away, counting no call.
+    pub(crate) fn remove_quietly(&self, name: &str) {
+        lock(&self.files).remove(name);
+    }
+
     /// A copy that shares nothing with this one, and that fails no call.
     pub(crate) fn image(&self) -> Self {
         let image = Self::default();
