@@ -22,9 +22,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     let mut arguments = env::args_os().skip(1);
-    let source = arguments
-        .next()
-        .map_or(Source::Shipped, |file| Source::File(file.into()));
+    let source = arguments.next().map_or(Source::Shipped, |file| Source::File(file.into()));
     let workers = match arguments.next() {
         Some(workers) => workers.to_string_lossy().parse()?,
         None => thread::available_parallelism()?,
@@ -38,11 +36,7 @@ fn main() -> Result<(), Failure> {
     }
     let start = Instant::now();
     let reference = Reference::of(&source, OnMalformed::Stop)?;
-    let agreed = if reference.all == all {
-        Verdict::Good
-    } else {
-        Verdict::Bad
-    };
+    let agreed = if reference.all == all { Verdict::Good } else { Verdict::Bad };
     let report = report
         .facts([
             ("reference", duration(start.elapsed())),
@@ -51,10 +45,7 @@ fn main() -> Result<(), Failure> {
             ("delay sum", signed(all.delay_sum)),
             ("delay min", signed(all.delay_min.into())),
             ("delay max", signed(all.delay_max.into())),
-            (
-                "peak memory",
-                memory::resident_bytes_max().map_or("unknown".into(), bytes),
-            ),
+            ("peak memory", memory::resident_bytes_max().map_or("unknown".into(), bytes)),
         ])
         .verdict(agreed, "the reference arrives at the same tally");
     print!("{report}");
@@ -65,14 +56,8 @@ fn run(source: &Source, workers: NonZeroUsize) -> Result<(Facts, Tally), Failure
     let start = Instant::now();
     let (feed, lanes) = Feed::open(source, workers, Positions::START)?;
     let tallies: Vec<Result<Tally, Failure>> = thread::scope(|scope| {
-        let running: Vec<_> = lanes
-            .into_iter()
-            .map(|lane| scope.spawn(move || fold(lane)))
-            .collect();
-        running
-            .into_iter()
-            .map(|worker| worker.join().map_err(|_| "a worker panicked")?)
-            .collect()
+        let running: Vec<_> = lanes.into_iter().map(|lane| scope.spawn(move || fold(lane))).collect();
+        running.into_iter().map(|worker| worker.join().map_err(|_| "a worker panicked")?).collect()
     });
     let elapsed = start.elapsed();
     let mut all = Tally::empty();

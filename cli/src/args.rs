@@ -76,8 +76,7 @@ impl Replay {
 
     /// Returns how many threads apply records: as asked for, or one for each processor, or one if that is unknown.
     pub fn worker_count(&self) -> NonZeroUsize {
-        self.workers
-            .unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+        self.workers.unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 }
 
@@ -88,9 +87,7 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Command, ErrorKind> {
         let arguments = ["stillpoint"].iter().chain(arguments);
-        Cli::try_parse_from(arguments)
-            .map(|cli| cli.command)
-            .map_err(|error| error.kind())
+        Cli::try_parse_from(arguments).map(|cli| cli.command).map_err(|error| error.kind())
     }
 
     #[test]
@@ -100,63 +97,30 @@ mod tests {
 
     #[test]
     fn defaults_are_as_documented() {
-        let demo = Demo {
-            data: None,
-            kills: 5,
-            seed: None,
-        };
+        let demo = Demo { data: None, kills: 5, seed: None };
         assert_eq!(parse(&["demo"]), Ok(Command::Demo(demo)));
-        let Ok(Command::Replay(replay)) = parse(&["replay", "-", "--data", "store"]) else {
-            panic!("a replay")
-        };
+        let Ok(Command::Replay(replay)) = parse(&["replay", "-", "--data", "store"]) else { panic!("a replay") };
         assert_eq!(replay.source(), Source::Stdin);
-        assert_eq!(
-            (replay.on_malformed, replay.pace, replay.quiet),
-            (OnMalformed::Stop, None, false)
-        );
-        assert_eq!(
-            replay.worker_count(),
-            thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-        );
+        assert_eq!((replay.on_malformed, replay.pace, replay.quiet), (OnMalformed::Stop, None, false));
+        assert_eq!(replay.worker_count(), thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
     }
 
     #[test]
     fn what_cannot_be_is_refused() {
         let replay = ["replay", "flights.csv", "--data", "store"];
         let with = |more: &[&str]| parse(&[&replay, more].concat());
-        assert!(
-            with(&[
-                "--workers",
-                "3",
-                "--on-malformed",
-                "skip",
-                "--pace",
-                "1000",
-                "--quiet"
-            ])
-            .is_ok()
-        );
+        assert!(with(&["--workers", "3", "--on-malformed", "skip", "--pace", "1000", "--quiet"]).is_ok());
         for more in [["--workers", "0"], ["--pace", "0"]] {
             assert_eq!(with(&more), Err(ErrorKind::ValueValidation));
         }
-        assert_eq!(
-            with(&["--on-malformed", "guess"]),
-            Err(ErrorKind::InvalidValue)
-        );
-        assert_eq!(
-            parse(&["replay", "flights.csv"]),
-            Err(ErrorKind::MissingRequiredArgument)
-        );
+        assert_eq!(with(&["--on-malformed", "guess"]), Err(ErrorKind::InvalidValue));
+        assert_eq!(parse(&["replay", "flights.csv"]), Err(ErrorKind::MissingRequiredArgument));
     }
 
     #[test]
     fn the_child_protocol_is_not_advertised() {
         let mut command = Cli::command();
-        let help = command
-            .find_subcommand_mut("replay")
-            .expect("a subcommand")
-            .render_long_help()
-            .to_string();
+        let help = command.find_subcommand_mut("replay").expect("a subcommand").render_long_help().to_string();
         assert!(help.contains("--quiet"));
         assert!(!help.contains("--acknowledge"));
     }

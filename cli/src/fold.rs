@@ -36,13 +36,7 @@ pub struct Tally {
 impl Tally {
     /// Makes the tally of no flights, which changes nothing when merged.
     pub const fn empty() -> Self {
-        Self {
-            flights: 0,
-            delay_sum: 0,
-            delay_min: i32::MAX,
-            delay_max: i32::MIN,
-            last_departure: Minutes::EPOCH,
-        }
+        Self { flights: 0, delay_sum: 0, delay_min: i32::MAX, delay_max: i32::MIN, last_departure: Minutes::EPOCH }
     }
 
     /// Adds a flight. The sum has room for 2³² flights of any delay.
@@ -80,11 +74,7 @@ impl Tally {
 
     /// Returns the smallest and the largest delay, or nothing if there are no flights.
     pub const fn delay_range(&self) -> Option<(i32, i32)> {
-        if self.is_empty() {
-            None
-        } else {
-            Some((self.delay_min, self.delay_max))
-        }
+        if self.is_empty() { None } else { Some((self.delay_min, self.delay_max)) }
     }
 
     /// Returns the mean delay in minutes, or nothing if there are no flights.
@@ -116,9 +106,7 @@ mod tests {
     }
 
     fn tally<'a>(flights: impl IntoIterator<Item = &'a Flight>) -> Tally {
-        flights
-            .into_iter()
-            .fold(Tally::empty(), |tally, flight| tally.with(flight))
+        flights.into_iter().fold(Tally::empty(), |tally, flight| tally.with(flight))
     }
 
     proptest! {

@@ -8,9 +8,7 @@ use std::{collections::HashMap, error::Error, fmt, hash::Hash};
 
 use crate::{
     fold::Tally,
-    input::{
-        Block, Blocks, InputError, MalformedRow, Numbered, PARTITIONS, Partition, Positions, Source,
-    },
+    input::{Block, Blocks, InputError, MalformedRow, Numbered, PARTITIONS, Partition, Positions, Source},
     record::{Airport, Route},
 };
 
@@ -64,24 +62,13 @@ impl Reference {
             airports.entry(flight.origin).or_default().record(&flight);
             routes.entry(flight.route()).or_default().record(&flight);
         })?;
-        Ok(Self {
-            records: read.records,
-            malformed: read.malformed,
-            all,
-            airports,
-            routes,
-        })
+        Ok(Self { records: read.records, malformed: read.malformed, all, airports, routes })
     }
 
     /// Returns the airports with the most departures, busiest first; of two with equally many, the first by code.
     pub fn busiest(&self, count: usize) -> Vec<(Airport, Tally)> {
-        let mut airports: Vec<_> = self
-            .airports
-            .iter()
-            .map(|(&airport, &tally)| (airport, tally))
-            .collect();
-        airports
-            .sort_unstable_by_key(|&(airport, tally)| (std::cmp::Reverse(tally.flights), airport));
+        let mut airports: Vec<_> = self.airports.iter().map(|(&airport, &tally)| (airport, tally)).collect();
+        airports.sort_unstable_by_key(|&(airport, tally)| (std::cmp::Reverse(tally.flights), airport));
         airports.truncate(count);
         airports
     }
@@ -144,14 +131,9 @@ impl<K: Copy + Eq + Hash> Timelines<K> {
     ///
     /// A binary search among the key's records in the partition.
     pub fn in_partition(&self, key: K, partition: Partition, next: u64) -> Tally {
-        let steps = self
-            .keys
-            .get(&key)
-            .map_or([].as_slice(), |partitions| &partitions[partition.number()]);
+        let steps = self.keys.get(&key).map_or([].as_slice(), |partitions| &partitions[partition.number()]);
         let applied = steps.partition_point(|step| step.record < next);
-        steps[..applied]
-            .last()
-            .map_or(Tally::empty(), |step| step.tally)
+        steps[..applied].last().map_or(Tally::empty(), |step| step.tally)
     }
 
     /// Returns the key's tally when each partition has come as far as `positions` say, and no further.
@@ -169,28 +151,19 @@ impl<K: Copy + Eq + Hash> Timelines<K> {
 
     /// Returns the indexes of the key's records in `partition`, in order.
     pub fn records(&self, key: K, partition: Partition) -> impl Iterator<Item = u64> {
-        self.keys
-            .get(&key)
-            .into_iter()
-            .flat_map(move |steps| &steps[partition.number()])
-            .map(|step| step.record)
+        self.keys.get(&key).into_iter().flat_map(move |steps| &steps[partition.number()]).map(|step| step.record)
     }
 
     fn record(&mut self, key: K, Numbered { record, flight }: &Numbered) {
         let steps = &mut self.keys.entry(key).or_default()[Partition::of_record(*record).number()];
         let before = steps.last().map_or(Tally::empty(), |step| step.tally);
-        steps.push(Step {
-            record: *record,
-            tally: before.with(flight),
-        });
+        steps.push(Step { record: *record, tally: before.with(flight) });
     }
 }
 
 impl<K> Default for Timelines<K> {
     fn default() -> Self {
-        Self {
-            keys: HashMap::new(),
-        }
+        Self { keys: HashMap::new() }
     }
 }
 
@@ -253,18 +226,12 @@ fn for_each_flight(
                 Ok(numbered) => visit(numbered),
                 Err(_) if on_malformed == OnMalformed::Skip => malformed += 1,
                 Err(row) => {
-                    return Err(ReferenceError::Malformed {
-                        source_name: source.to_string(),
-                        row,
-                    });
+                    return Err(ReferenceError::Malformed { source_name: source.to_string(), row });
                 }
             }
         }
     }
-    Ok(Read {
-        records: blocks.records(),
-        malformed,
-    })
+    Ok(Read { records: blocks.records(), malformed })
 }
 
 #[cfg(test)]
@@ -277,63 +244,23 @@ mod tests {
     }
 
     /// A tally as the figures were computed outside this project.
-    fn tally(
-        flights: u64,
-        delay_sum: i64,
-        delay_min: i32,
-        delay_max: i32,
-        last_departure: &[u8; 16],
-    ) -> Tally {
+    fn tally(flights: u64, delay_sum: i64, delay_min: i32, delay_max: i32, last_departure: &[u8; 16]) -> Tally {
         let last_departure = Minutes::parse(last_departure).expect("a time");
-        Tally {
-            flights,
-            delay_sum,
-            delay_min,
-            delay_max,
-            last_departure,
-        }
+        Tally { flights, delay_sum, delay_min, delay_max, last_departure }
     }
 
     #[test]
     fn the_shipped_records_have_the_totals_that_others_computed() {
         let reference = Reference::of(&Source::Shipped, OnMalformed::Stop).expect("reads");
-        assert_eq!(
-            (reference.records, reference.malformed),
-            (shipped::FLIGHTS_RECORDS, 0)
-        );
-        assert_eq!(
-            (reference.airports.len(), reference.routes.len()),
-            (223, 3272)
-        );
-        assert_eq!(
-            reference.all,
-            tally(200_000, 1_809_922, -80, 1575, b"2001-01-13T08:11")
-        );
-        let busiest: Vec<_> = reference
-            .busiest(5)
-            .iter()
-            .map(|(code, tally)| (code.bytes(), tally.flights))
-            .collect();
-        let expected = [
-            (*b"ORD", 11_015),
-            (*b"DFW", 10_460),
-            (*b"ATL", 8_242),
-            (*b"LAX", 7_633),
-            (*b"PHX", 6_232),
-        ];
+        assert_eq!((reference.records, reference.malformed), (shipped::FLIGHTS_RECORDS, 0));
+        assert_eq!((reference.airports.len(), reference.routes.len()), (223, 3272));
+        assert_eq!(reference.all, tally(200_000, 1_809_922, -80, 1575, b"2001-01-13T08:11"));
+        let busiest: Vec<_> = reference.busiest(5).iter().map(|(code, tally)| (code.bytes(), tally.flights)).collect();
+        let expected = [(*b"ORD", 11_015), (*b"DFW", 10_460), (*b"ATL", 8_242), (*b"LAX", 7_633), (*b"PHX", 6_232)];
         assert_eq!(busiest, expected);
-        assert_eq!(
-            reference.airports[&airport(b"ORD")],
-            tally(11_015, 59_871, -61, 617, b"2001-01-13T08:09")
-        );
-        let route = Route {
-            origin: airport(b"LAX"),
-            destination: airport(b"LAS"),
-        };
-        assert_eq!(
-            reference.routes[&route],
-            tally(561, 12_080, -19, 442, b"2001-01-13T08:10")
-        );
+        assert_eq!(reference.airports[&airport(b"ORD")], tally(11_015, 59_871, -61, 617, b"2001-01-13T08:09"));
+        let route = Route { origin: airport(b"LAX"), destination: airport(b"LAS") };
+        assert_eq!(reference.routes[&route], tally(561, 12_080, -19, 442, b"2001-01-13T08:10"));
     }
 
     #[test]
@@ -343,18 +270,8 @@ mod tests {
         let ohare = airport(b"ORD");
         let third = Partition::new(3).expect("a partition");
         let counted = tally(666, 5_720, -45, 275, b"2001-01-06T17:57");
-        assert_eq!(
-            history.airports.in_partition(ohare, third, 100_000),
-            counted
-        );
-        assert_eq!(
-            history
-                .airports
-                .records(ohare, third)
-                .filter(|&record| record < 100_000)
-                .count(),
-            666
-        );
+        assert_eq!(history.airports.in_partition(ohare, third, 100_000), counted);
+        assert_eq!(history.airports.records(ohare, third).filter(|&record| record < 100_000).count(), 666);
 
         let mut end = Positions::START;
         assert_eq!(history.airports.at(ohare, &end), Tally::empty());
@@ -364,18 +281,8 @@ mod tests {
         assert_eq!(end.applied(), history.records);
         assert_eq!(history.airports.keys().len(), reference.airports.len());
         assert_eq!(history.routes.keys().len(), reference.routes.len());
-        assert!(
-            history
-                .airports
-                .keys()
-                .all(|key| history.airports.at(key, &end) == reference.airports[&key])
-        );
-        assert!(
-            history
-                .routes
-                .keys()
-                .all(|key| history.routes.at(key, &end) == reference.routes[&key])
-        );
+        assert!(history.airports.keys().all(|key| history.airports.at(key, &end) == reference.airports[&key]));
+        assert!(history.routes.keys().all(|key| history.routes.at(key, &end) == reference.routes[&key]));
     }
 
     #[test]
@@ -383,22 +290,9 @@ mod tests {
         let history = History::of(&Source::Shipped, OnMalformed::Stop).expect("reads");
         let ohare = airport(b"ORD");
         let first = Partition::new(0).expect("a partition");
-        let record = history
-            .airports
-            .records(ohare, first)
-            .nth(10)
-            .expect("a record");
-        assert_eq!(
-            history.airports.in_partition(ohare, first, record).flights,
-            10
-        );
-        assert_eq!(
-            history
-                .airports
-                .in_partition(ohare, first, record + 1)
-                .flights,
-            11
-        );
+        let record = history.airports.records(ohare, first).nth(10).expect("a record");
+        assert_eq!(history.airports.in_partition(ohare, first, record).flights, 10);
+        assert_eq!(history.airports.in_partition(ohare, first, record + 1).flights, 11);
     }
 
     #[test]
@@ -413,13 +307,6 @@ mod tests {
             delay should be a whole number from -2147483648 to 2147483647, found `late`";
         assert_eq!(error.to_string(), message);
         let reference = Reference::of(&source, OnMalformed::Skip).expect("skips");
-        assert_eq!(
-            (
-                reference.records,
-                reference.malformed,
-                reference.all.flights
-            ),
-            (4, 1, 2)
-        );
+        assert_eq!((reference.records, reference.malformed, reference.all.flights), (4, 1, 2));
     }
 }

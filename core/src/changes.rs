@@ -53,16 +53,17 @@ impl Consumer {
             .map(|slot| NotedSlot { component: unsafe { &*slot }.component(), slot })
             .collect();
         slots.sort_unstable_by_key(|noted| noted.component);
-        Cut { snapshot, consumer: self.id, slots }
+        Cut { snapshot, noted: Noted { engine: Arc::clone(&self.engine), consumer: self.id, slots } }
     }
 
-    /// Says that the consumer has finished with a cut: removed keys up to there may be forgotten.
+    /// Says that the consumer has finished with a cut: removed keys up to there may be forgotten. Hands back the moment itself, which
+    /// ends unless it is kept.
     ///
     /// # Examples
     /// See [`Store::consumer`](crate::Store::consumer).
-    pub fn acknowledge(&mut self, mut cut: Cut) {
-        cut.slots.clear();
+    pub fn acknowledge(&mut self, cut: Cut) -> Snapshot {
         self.engine.desk.acknowledge(self.id, cut.tick());
+        cut.finish()
     }
 }
 
@@ -87,14 +88,20 @@ struct NotedSlot {
 /// A consistent moment, and the keys that changed since the last one. See [`Consumer::cut`].
 pub struct Cut {
     snapshot: Snapshot,
+    noted: Noted,
+}
+
+/// The slots that a cut names. They go back to the consumer if it does not finish with them.
+struct Noted {
+    engine: Arc<Engine>,
     consumer: u64,
     slots: Vec<NotedSlot>,
 }
 
-// SAFETY: the slots are type-stable as long as their store, which the snapshot holds, and are read under pins of their own.
-unsafe impl Send for Cut {}
+// SAFETY: the slots are type-stable as long as their store, which is held, and are read under pins of their own.
+unsafe impl Send for Noted {}
 // SAFETY: as above.
-unsafe impl Sync for Cut {}
+unsafe impl Sync for Noted {}
 
 impl Cut {
     /// The cut's tick: that of its snapshot.
@@ -109,12 +116,17 @@ impl Cut {
 
     /// How many keys have changed, of all maps.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.noted.slots.len()
     }
 
     /// Whether no key has changed.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.noted.slots.is_empty()
+    }
+
+    fn finish(mut self) -> Snapshot {
+        self.noted.slots.clear();
+        self.snapshot
     }
 
     /// The keys of a map that have changed, with what they hold at the cut.
@@ -128,9 +140,10 @@ impl Cut {
     {
         let id = map.component().id();
         let own: &[NotedSlot] = if Arc::ptr_eq(self.snapshot.engine(), map.engine()) {
-            let from = self.slots.partition_point(|noted| noted.component < id);
-            let until = self.slots.partition_point(|noted| noted.component <= id);
-            &self.slots[from..until]
+            let slots = &self.noted.slots;
+            let from = slots.partition_point(|noted| noted.component < id);
+            let until = slots.partition_point(|noted| noted.component <= id);
+            &slots[from..until]
         } else {
             &[]
         };
@@ -152,11 +165,11 @@ impl Cut {
     }
 }
 
-impl Drop for Cut {
+impl Drop for Noted {
     fn drop(&mut self) {
         if !self.slots.is_empty() {
             let slots: Vec<_> = self.slots.iter().map(|noted| noted.slot).collect();
-            self.snapshot.engine().desk.give_back(self.consumer, &slots);
+            self.engine.desk.give_back(self.consumer, &slots);
         }
     }
 }

@@ -31,7 +31,8 @@ use crate::Schema;
 /// is_durable::<Order>();
 /// ```
 pub trait Durable:
-    Archive<Archived: for<'a> CheckBytes<HighValidator<'a, Error>> + Deserialize<Self, HighDeserializer<Error>>>
+    Sized
+    + Archive<Archived: for<'a> CheckBytes<HighValidator<'a, Error>> + Deserialize<Self, HighDeserializer<Error>>>
     + for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Error>>
     + Schema
     + Send

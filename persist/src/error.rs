@@ -19,6 +19,11 @@ pub enum OpenError {
         /// The directory.
         location: String,
     },
+    /// There is a log, and no snapshot file for it to go on from. Restore the directory from a copy.
+    NoSnapshotFile {
+        /// The directory.
+        location: String,
+    },
     /// A file can't be used: see the cause for which, why, and what to do.
     File {
         /// The directory.
@@ -43,6 +48,9 @@ impl fmt::Display for OpenError {
             Self::InUse { location } => {
                 write!(f, "{location} is open already, here or in another process: close it there first")
             }
+            Self::NoSnapshotFile { location } => {
+                write!(f, "{location} holds a log and no snapshot file for it to go on from: restore it from a copy")
+            }
             Self::File { location, .. } => write!(f, "a file in {location} can't be used"),
             Self::Io { operation, location, .. } => write!(f, "can't {operation} {location}"),
         }
@@ -52,7 +60,7 @@ impl fmt::Display for OpenError {
 impl Error for OpenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::InUse { .. } => None,
+            Self::InUse { .. } | Self::NoSnapshotFile { .. } => None,
             Self::File { source, .. } => Some(source),
             Self::Io { source, .. } => Some(source),
         }
@@ -236,7 +244,9 @@ impl fmt::Display for DurabilityError {
             Self::Panicked { message } => write!(f, "the background thread panicked: {message}"),
             Self::Closed => write!(f, "the store is closed"),
             Self::SnapshotFile(_) => write!(f, "a snapshot file can't be written; the log goes on"),
-            Self::Unreadable(_) => write!(f, "a snapshot file can't be written, since a stored map can't be read; the log goes on"),
+            Self::Unreadable(_) => {
+                write!(f, "a snapshot file can't be written, since a stored map can't be read; the log goes on")
+            }
         }
     }
 }

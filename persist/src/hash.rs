@@ -23,9 +23,10 @@ mod tests {
 
     #[test]
     fn the_hash_of_a_key_never_changes() {
-        // Files depend on it: SipHash-1-3 of the bytes 0 to 14 under the keys of its paper.
+        // Files depend on it. SipHash-1-3 of the bytes 0 to 14 under the key of its authors' test vectors, computed elsewhere by a
+        // program that gives their vector for SipHash-2-4.
         let key = HashKey([0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908]);
         let bytes: Vec<u8> = (0..15).collect();
-        assert_eq!(key.hash(&bytes), 0x8fac_9d7c_9a8c_ef3d_u64.swap_bytes().swap_bytes());
+        assert_eq!(key.hash(&bytes), 0xd320_d86d_2a51_9956);
     }
 }

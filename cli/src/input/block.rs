@@ -58,13 +58,11 @@ impl Block {
             None => 0,
         };
         let first = self.first_record();
-        (self.applied..)
-            .zip(&self.ends[self.applied..])
-            .map(move |(at, &end)| {
-                let line = &self.text[start..end as usize];
-                start = end as usize;
-                (first + at as u64, without_line_end(line))
-            })
+        (self.applied..).zip(&self.ends[self.applied..]).map(move |(at, &end)| {
+            let line = &self.text[start..end as usize];
+            start = end as usize;
+            (first + at as u64, without_line_end(line))
+        })
     }
 
     /// Reads the lines that are still needed as flights. A blank line is passed over; it takes up a record index.
@@ -73,16 +71,10 @@ impl Block {
     ///
     /// An item is [`MalformedRow`] where a line is not a flight; the lines after it can still be read.
     pub fn flights(&self) -> impl Iterator<Item = Result<Numbered, MalformedRow>> {
-        self.lines()
-            .filter(|(_, line)| !line.is_empty())
-            .map(|(record, line)| match Flight::parse(line) {
-                Ok(flight) => Ok(Numbered { record, flight }),
-                Err(cause) => Err(MalformedRow {
-                    line: line_of(record),
-                    record,
-                    cause,
-                }),
-            })
+        self.lines().filter(|(_, line)| !line.is_empty()).map(|(record, line)| match Flight::parse(line) {
+            Ok(flight) => Ok(Numbered { record, flight }),
+            Err(cause) => Err(MalformedRow { line: line_of(record), record, cause }),
+        })
     }
 
     /// Tells whether there is anything to use again.
@@ -108,10 +100,7 @@ impl Block {
     /// Says that the records before `next` were applied.
     pub(super) fn apply_before(&mut self, next: u64) {
         let applied = next.saturating_sub(self.first_record());
-        self.applied = self
-            .ends
-            .len()
-            .min(usize::try_from(applied).unwrap_or(usize::MAX));
+        self.applied = self.ends.len().min(usize::try_from(applied).unwrap_or(usize::MAX));
     }
 }
 

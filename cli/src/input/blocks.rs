@@ -59,11 +59,7 @@ impl Blocks {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn new(
-        text: Box<dyn Read + Send>,
-        source_name: String,
-        needed: Positions,
-    ) -> Result<Self, InputError> {
+    pub fn new(text: Box<dyn Read + Send>, source_name: String, needed: Positions) -> Result<Self, InputError> {
         let mut blocks = Self {
             text,
             source_name,
@@ -79,17 +75,11 @@ impl Blocks {
         };
         let mut header = Block::default();
         blocks.take_lines(1, 1, Some(&mut header))?;
-        let line = header
-            .lines()
-            .next()
-            .map_or(b"".as_slice(), |(_, line)| line);
+        let line = header.lines().next().map_or(b"".as_slice(), |(_, line)| line);
         if is_header(line) {
             Ok(blocks)
         } else {
-            Err(InputError::Header {
-                source_name: blocks.source_name,
-                found: Excerpt::of(without_line_end(line)),
-            })
+            Err(InputError::Header { source_name: blocks.source_name, found: Excerpt::of(without_line_end(line)) })
         }
     }
 
@@ -126,9 +116,7 @@ impl Blocks {
     /// Tells whether anybody needs a record of the next block.
     pub(super) const fn is_needed(&self) -> bool {
         let end = (self.next_block + 1) * BLOCK_RECORDS;
-        self.needed
-            .next(super::Partition::of_block(self.next_block))
-            < end
+        self.needed.next(super::Partition::of_block(self.next_block)) < end
     }
 
     /// Reads the next block into `into`, or past it, and returns `false` at the end of the source.
@@ -140,11 +128,7 @@ impl Blocks {
         if let Some(block) = &mut into {
             block.start(index);
         }
-        let lines = self.take_lines(
-            BLOCK_RECORDS as usize,
-            line_of(index * BLOCK_RECORDS),
-            into.as_deref_mut(),
-        )?;
+        let lines = self.take_lines(BLOCK_RECORDS as usize, line_of(index * BLOCK_RECORDS), into.as_deref_mut())?;
         self.records += lines as u64;
         self.ended = (lines as u64) < BLOCK_RECORDS;
         if lines == 0 {
@@ -158,12 +142,7 @@ impl Blocks {
     }
 
     /// Takes `wanted` lines, fewer at the end of the source, and returns how many. `line` is the first one's number.
-    fn take_lines(
-        &mut self,
-        wanted: usize,
-        line: u64,
-        mut into: Option<&mut Block>,
-    ) -> Result<usize, InputError> {
+    fn take_lines(&mut self, wanted: usize, line: u64, mut into: Option<&mut Block>) -> Result<usize, InputError> {
         let mut taken = 0;
         let mut unfinished = 0;
         loop {
@@ -180,18 +159,10 @@ impl Blocks {
             }
             let text = &self.chunk[self.from..self.to];
             self.ends.clear();
-            self.ends.extend(
-                memchr::memchr_iter(b'\n', text)
-                    .take(wanted - taken)
-                    .map(|end| end as u32 + 1),
-            );
+            self.ends.extend(memchr::memchr_iter(b'\n', text).take(wanted - taken).map(|end| end as u32 + 1));
             taken += self.ends.len();
             let last_end = self.ends.last().map_or(0, |&end| end as usize);
-            let used = if taken == wanted {
-                last_end
-            } else {
-                text.len()
-            };
+            let used = if taken == wanted { last_end } else { text.len() };
             self.check_lengths(unfinished, used, at)?;
             unfinished = used - last_end + if self.ends.is_empty() { unfinished } else { 0 };
             if let Some(block) = &mut into {
@@ -210,20 +181,12 @@ impl Blocks {
         if unfinished + used <= LINE_BYTES_MAX {
             return Ok(());
         }
-        let ends = self
-            .ends
-            .iter()
-            .map(|&end| unfinished + end as usize)
-            .chain([unfinished + used]);
+        let ends = self.ends.iter().map(|&end| unfinished + end as usize).chain([unfinished + used]);
         let mut start = 0;
         for (number, end) in (line..).zip(ends) {
             if end - start > LINE_BYTES_MAX {
                 let source_name = self.source_name.clone();
-                return Err(InputError::LongLine {
-                    source_name,
-                    line: number,
-                    limit: LINE_BYTES_MAX,
-                });
+                return Err(InputError::LongLine { source_name, line: number, limit: LINE_BYTES_MAX });
             }
             start = end;
         }
@@ -242,11 +205,7 @@ impl Blocks {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     let source_name = self.source_name.clone();
-                    return Err(InputError::Read {
-                        source_name,
-                        line,
-                        error: Arc::new(error),
-                    });
+                    return Err(InputError::Read { source_name, line, error: Arc::new(error) });
                 }
             }
         }
@@ -258,10 +217,8 @@ const CHUNK_BYTES: usize = 128 * 1024;
 /// Many times the longest record, so that memory stays bounded whatever is read.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-const _: () = assert!(
-    (LINE_BYTES_MAX as u64 + 1) * BLOCK_RECORDS < u32::MAX as u64,
-    "positions in a block are kept in 32 bits"
-);
+const _: () =
+    assert!((LINE_BYTES_MAX as u64 + 1) * BLOCK_RECORDS < u32::MAX as u64, "positions in a block are kept in 32 bits");
 
 #[cfg(test)]
 mod tests {
@@ -292,17 +249,8 @@ mod tests {
         }
     }
 
-    fn blocks(
-        text: impl Into<Vec<u8>>,
-        sizes: Vec<usize>,
-        needed: Positions,
-    ) -> Result<Blocks, InputError> {
-        let text = Choppy {
-            text: text.into(),
-            at: 0,
-            sizes,
-            reads: 0,
-        };
+    fn blocks(text: impl Into<Vec<u8>>, sizes: Vec<usize>, needed: Positions) -> Result<Blocks, InputError> {
+        let text = Choppy { text: text.into(), at: 0, sizes, reads: 0 };
         Blocks::new(Box::new(text), "a test".into(), needed)
     }
 
@@ -312,11 +260,7 @@ mod tests {
         let mut block = Block::default();
         while blocks.read(&mut block)? {
             assert_eq!(block.first_line(), block.first_record() + 2);
-            lines.extend(
-                block
-                    .lines()
-                    .map(|(record, line)| (record, String::from_utf8_lossy(line).into_owned())),
-            );
+            lines.extend(block.lines().map(|(record, line)| (record, String::from_utf8_lossy(line).into_owned())));
         }
         Ok(lines)
     }
@@ -325,15 +269,10 @@ mod tests {
     fn wrong_headers_are_named() {
         for (text, found) in [
             ("", "found ``"),
-            (
-                "2001-01-01T00:01,LAS,PHL,33,2176\n",
-                "found `2001-01-01T00:01,LAS,PHL,33,2176`",
-            ),
+            ("2001-01-01T00:01,LAS,PHL,33,2176\n", "found `2001-01-01T00:01,LAS,PHL,33,2176`"),
             ("iata,name,city\n", "found `iata,name,city`"),
         ] {
-            let error = blocks(text, vec![7], Positions::START)
-                .err()
-                .expect("a wrong header");
+            let error = blocks(text, vec![7], Positions::START).err().expect("a wrong header");
             assert!(matches!(error, InputError::Header { .. }));
             let message = format!("a test should start with the header `{HEADER}`, {found}");
             assert_eq!(error.to_string(), message);
@@ -342,11 +281,7 @@ mod tests {
 
     #[test]
     fn a_header_alone_is_no_records() {
-        for text in [
-            HEADER.to_string(),
-            format!("{HEADER}\n"),
-            format!("\u{feff}{HEADER}\r\n"),
-        ] {
+        for text in [HEADER.to_string(), format!("{HEADER}\n"), format!("\u{feff}{HEADER}\r\n")] {
             let mut blocks = blocks(text, vec![5], Positions::START).expect("a header");
             assert_eq!(lines(&mut blocks).expect("reads"), []);
         }
@@ -355,8 +290,7 @@ mod tests {
     #[test]
     fn line_ends_are_of_either_kind_and_the_last_may_lack() {
         for text in ["1\r\n2\r\n3", "1\n2\n3\n", "1\n2\r\n3\r"] {
-            let mut blocks =
-                blocks(format!("{HEADER}\n{text}"), vec![2], Positions::START).expect("a header");
+            let mut blocks = blocks(format!("{HEADER}\n{text}"), vec![2], Positions::START).expect("a header");
             let expected = [(0, "1".into()), (1, "2".into()), (2, "3".into())];
             assert_eq!(lines(&mut blocks).expect("reads"), expected);
         }
@@ -364,31 +298,24 @@ mod tests {
 
     #[test]
     fn blank_and_malformed_lines_take_an_index() {
-        let text = format!(
-            "{HEADER}\n2001-01-01T00:01,LAS,PHL,33,2176\n\nhello\n2001-01-01T00:01,ATL,SAV,19,215\n\n"
-        );
+        let text = format!("{HEADER}\n2001-01-01T00:01,LAS,PHL,33,2176\n\nhello\n2001-01-01T00:01,ATL,SAV,19,215\n\n");
         let mut blocks = blocks(text, vec![100], Positions::START).expect("a header");
         let mut block = Block::default();
         assert!(blocks.read(&mut block).expect("reads"));
         let rows: Vec<_> = block.flights().collect();
-        let records: Vec<_> = rows
-            .iter()
-            .map(|row| row.as_ref().map(|n| n.record).map_err(|e| e.record))
-            .collect();
+        let records: Vec<_> = rows.iter().map(|row| row.as_ref().map(|n| n.record).map_err(|e| e.record)).collect();
         assert_eq!(records, [Ok(0), Err(2), Ok(3)]);
         let error = rows[1].as_ref().expect_err("malformed");
-        let message = "line 4, column 1: date should be a time that exists, as YYYY-MM-DDThh:mm, from 1970 on, found `hello`";
+        let message =
+            "line 4, column 1: date should be a time that exists, as YYYY-MM-DDThh:mm, from 1970 on, found `hello`";
         assert_eq!(error.to_string(), message);
     }
 
     #[test]
     fn a_line_that_does_not_end_is_refused_with_its_number() {
-        for (lines_before, length, refused) in [
-            (0, LINE_BYTES_MAX, false),
-            (3, LINE_BYTES_MAX + 1, true),
-            (1023, 200_000, true),
-            (1024, 70_000, true),
-        ] {
+        for (lines_before, length, refused) in
+            [(0, LINE_BYTES_MAX, false), (3, LINE_BYTES_MAX + 1, true), (1023, 200_000, true), (1024, 70_000, true)]
+        {
             for sizes in [vec![100], vec![CHUNK_BYTES]] {
                 let long = "x".repeat(length);
                 let text = format!("{HEADER}\n{}{long}", "1\n".repeat(lines_before));
@@ -406,12 +333,10 @@ mod tests {
 
     #[test]
     fn a_failing_read_names_the_line() {
-        let frame = zstd::encode_all(format!("{HEADER}\n{}", "1\n".repeat(5000)).as_bytes(), 3)
-            .expect("compresses");
+        let frame = zstd::encode_all(format!("{HEADER}\n{}", "1\n".repeat(5000)).as_bytes(), 3).expect("compresses");
         let cut = Source::Memory(frame[..frame.len() - 4].to_vec().into());
-        let error = Blocks::open(&cut, Positions::START)
-            .and_then(|mut blocks| lines(&mut blocks))
-            .expect_err("cut off");
+        let error =
+            Blocks::open(&cut, Positions::START).and_then(|mut blocks| lines(&mut blocks)).expect_err("cut off");
         assert!(matches!(error, InputError::Read { .. }), "{error}");
     }
 

@@ -48,9 +48,7 @@ impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open { source_name, .. } => write!(f, "cannot open {source_name}"),
-            Self::Read {
-                source_name, line, ..
-            } => write!(f, "cannot read {source_name} at line {line}"),
+            Self::Read { source_name, line, .. } => write!(f, "cannot read {source_name} at line {line}"),
             Self::Header { source_name, found } => {
                 write!(f, "{source_name} should start with the header `")?;
                 for (at, field) in Field::ALL.into_iter().enumerate() {
@@ -58,11 +56,7 @@ impl fmt::Display for InputError {
                 }
                 write!(f, "`, found {found}")
             }
-            Self::LongLine {
-                source_name,
-                line,
-                limit,
-            } => {
+            Self::LongLine { source_name, line, limit } => {
                 write!(f, "{source_name}, line {line}: longer than {limit} bytes")
             }
             Self::Stopped => write!(f, "another worker stopped reading early"),

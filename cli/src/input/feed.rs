@@ -55,11 +55,7 @@ impl Feed {
     /// # Errors
     ///
     /// As [`Blocks::open`].
-    pub fn open(
-        source: &Source,
-        workers: NonZeroUsize,
-        needed: Positions,
-    ) -> Result<(Self, Vec<Lane>), InputError> {
+    pub fn open(source: &Source, workers: NonZeroUsize, needed: Positions) -> Result<(Self, Vec<Lane>), InputError> {
         Ok(Self::of(Blocks::open(source, needed)?, workers))
     }
 
@@ -69,22 +65,14 @@ impl Feed {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 reader: Reader::Idle(Box::new(blocks)),
-                queues: (0..workers)
-                    .map(|_| VecDeque::with_capacity(QUEUE_BLOCKS))
-                    .collect(),
+                queues: (0..workers).map(|_| VecDeque::with_capacity(QUEUE_BLOCKS)).collect(),
                 spare: Vec::new(),
                 progress: Progress::default(),
             }),
             changed: Condvar::new(),
         });
         let lanes = (0..workers)
-            .map(|worker| Lane {
-                shared: Arc::clone(&shared),
-                worker,
-                workers,
-                block: Block::default(),
-                done: false,
-            })
+            .map(|worker| Lane { shared: Arc::clone(&shared), worker, workers, block: Block::default(), done: false })
             .collect();
         (Self { shared }, lanes)
     }
@@ -140,10 +128,7 @@ impl Lane {
     ///
     /// What [`Blocks::read`] met, to the first lane that comes to that point; [`InputError::Stopped`] to the others, and
     /// to all once a lane was dropped early.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "the block is lent: its buffers are used again"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "the block is lent: its buffers are used again")]
     pub fn next(&mut self) -> Result<Option<&Block>, InputError> {
         if self.done {
             return Ok(None);
@@ -209,12 +194,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn next(
-        &self,
-        worker: usize,
-        workers: usize,
-        returned: Block,
-    ) -> Result<Option<Block>, InputError> {
+    fn next(&self, worker: usize, workers: usize, returned: Block) -> Result<Option<Block>, InputError> {
         let mut state = self.lock();
         if returned.has_buffers() {
             state.spare.push(returned);
@@ -232,42 +212,26 @@ impl Shared {
                 Reader::Ended => return Ok(None),
                 Reader::Failed | Reader::Stopped => return Err(InputError::Stopped),
                 Reader::Busy => None,
-                Reader::Idle(blocks) => {
-                    Some(Partition::of_block(blocks.next_block()).owner(workers))
-                }
+                Reader::Idle(blocks) => Some(Partition::of_block(blocks.next_block()).owner(workers)),
             };
             state = match owner.filter(|&owner| state.queues[owner].len() < QUEUE_BLOCKS) {
                 Some(owner) => self.read(state, owner)?,
-                None => self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
     /// Reads one block outside the lock, or past it if nobody needs it, and queues it for its owner.
-    fn read<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        owner: usize,
-    ) -> Result<MutexGuard<'a, State>, InputError> {
+    fn read<'a>(&'a self, mut state: MutexGuard<'a, State>, owner: usize) -> Result<MutexGuard<'a, State>, InputError> {
         let Reader::Idle(mut blocks) = std::mem::replace(&mut state.reader, Reader::Busy) else {
             return Ok(state);
         };
         let needed = blocks.is_needed();
-        let mut block = if needed {
-            state.spare.pop().unwrap_or_default()
-        } else {
-            Block::default()
-        };
+        let mut block = if needed { state.spare.pop().unwrap_or_default() } else { Block::default() };
         drop(state);
         let result = blocks.read_next(needed.then_some(&mut block));
         let mut state = self.lock();
-        state.progress = Progress {
-            records: blocks.records(),
-            bytes: blocks.bytes(),
-        };
+        state.progress = Progress { records: blocks.records(), bytes: blocks.bytes() };
         if matches!(state.reader, Reader::Busy) {
             state.reader = match result {
                 Ok(true) => Reader::Idle(blocks),
@@ -316,8 +280,7 @@ mod tests {
             let mut needed = Positions::START;
             needed.set(Partition::of_block(3), 3 * BLOCK_RECORDS + 10);
             needed.set(Partition::of_block(4), u64::MAX);
-            let (feed, lanes) =
-                Feed::open(&source(records), workers(count), needed).expect("opens");
+            let (feed, lanes) = Feed::open(&source(records), workers(count), needed).expect("opens");
             assert_eq!(lanes.len(), count.min(PARTITIONS));
             let (applied, passed) = (AtomicU64::new(0), AtomicU64::new(0));
             thread::scope(|scope| {
@@ -325,15 +288,9 @@ mod tests {
                     let (applied, passed) = (&applied, &passed);
                     scope.spawn(move || {
                         let own: Vec<_> = lane.partitions().collect();
-                        let mut next: Vec<_> = own
-                            .iter()
-                            .map(|partition| partition.number() as u64)
-                            .collect();
+                        let mut next: Vec<_> = own.iter().map(|partition| partition.number() as u64).collect();
                         while let Some(block) = lane.next().expect("reads") {
-                            let at = own
-                                .iter()
-                                .position(|&own| own == block.partition())
-                                .expect("its own");
+                            let at = own.iter().position(|&own| own == block.partition()).expect("its own");
                             assert_eq!(block.index(), next[at]);
                             next[at] += PARTITIONS as u64;
                             for row in block.flights() {
@@ -347,9 +304,8 @@ mod tests {
                     });
                 }
             });
-            let of_partition_4 = (0..records)
-                .filter(|&record| Partition::of_record(record).number() == 4)
-                .count() as u64;
+            let of_partition_4 =
+                (0..records).filter(|&record| Partition::of_record(record).number() == 4).count() as u64;
             assert_eq!(applied.into_inner(), records - 10 - of_partition_4);
             assert_eq!(passed.into_inner(), records - of_partition_4);
             assert_eq!(feed.progress().records, records);
@@ -358,8 +314,7 @@ mod tests {
 
     #[test]
     fn a_slow_worker_holds_no_more_than_its_queue() {
-        let (feed, lanes) =
-            Feed::open(&source(200_000), workers(2), Positions::START).expect("opens");
+        let (feed, lanes) = Feed::open(&source(200_000), workers(2), Positions::START).expect("opens");
         let [mut slow, mut quick] = <[Lane; 2]>::try_from(lanes).ok().expect("two lanes");
         thread::scope(|scope| {
             let quick = scope.spawn(move || while quick.next().expect("reads").is_some() {});
@@ -374,8 +329,7 @@ mod tests {
 
     #[test]
     fn a_lane_that_leaves_early_stops_the_others() {
-        let (_feed, lanes) =
-            Feed::open(&source(200_000), workers(2), Positions::START).expect("opens");
+        let (_feed, lanes) = Feed::open(&source(200_000), workers(2), Positions::START).expect("opens");
         let [mut leaving, mut staying] = <[Lane; 2]>::try_from(lanes).ok().expect("two lanes");
         thread::scope(|scope| {
             let staying = scope.spawn(move || {
@@ -389,21 +343,15 @@ mod tests {
             });
             assert!(leaving.next().expect("reads").is_some());
             drop(leaving);
-            assert!(matches!(
-                staying.join().expect("no panic"),
-                Some(InputError::Stopped)
-            ));
+            assert!(matches!(staying.join().expect("no panic"), Some(InputError::Stopped)));
         });
     }
 
     #[test]
     fn a_failure_comes_after_all_blocks_before_it() {
-        let Source::Memory(text) = source(20_000) else {
-            unreachable!()
-        };
+        let Source::Memory(text) = source(20_000) else { unreachable!() };
         let text = [text.as_ref(), &vec![b'x'; 100_000]].concat();
-        let (_feed, lanes) =
-            Feed::open(&Source::Memory(text.into()), workers(1), Positions::START).expect("opens");
+        let (_feed, lanes) = Feed::open(&Source::Memory(text.into()), workers(1), Positions::START).expect("opens");
         let [mut lane] = <[Lane; 1]>::try_from(lanes).ok().expect("one lane");
         let mut blocks = 0;
         let error = loop {
@@ -413,10 +361,7 @@ mod tests {
             }
         };
         assert_eq!(blocks, 20_000 / BLOCK_RECORDS);
-        assert!(
-            matches!(error, InputError::LongLine { line: 20_002, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, InputError::LongLine { line: 20_002, .. }), "{error}");
         assert!(matches!(lane.next(), Err(InputError::Stopped)));
     }
 }

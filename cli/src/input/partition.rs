@@ -16,11 +16,7 @@ pub struct Partition(u8);
 impl Partition {
     /// Makes the partition of this number, or nothing if there is none.
     pub const fn new(number: usize) -> Option<Self> {
-        if number < PARTITIONS {
-            Some(Self(number as u8))
-        } else {
-            None
-        }
+        if number < PARTITIONS { Some(Self(number as u8)) } else { None }
     }
 
     /// Returns the partition of the record with this index.
@@ -81,9 +77,7 @@ impl Positions {
 
     /// Counts the records that are applied, over all partitions.
     pub fn applied(&self) -> u64 {
-        Partition::all()
-            .map(|partition| records_before(partition, self.next(partition)))
-            .sum()
+        Partition::all().map(|partition| records_before(partition, self.next(partition))).sum()
     }
 }
 
@@ -91,18 +85,11 @@ impl Positions {
 const fn records_before(partition: Partition, next: u64) -> u64 {
     let round = BLOCK_RECORDS * PARTITIONS as u64;
     let into_round = (next % round).saturating_sub(partition.number() as u64 * BLOCK_RECORDS);
-    let of_this_round = if into_round < BLOCK_RECORDS {
-        into_round
-    } else {
-        BLOCK_RECORDS
-    };
+    let of_this_round = if into_round < BLOCK_RECORDS { into_round } else { BLOCK_RECORDS };
     next / round * BLOCK_RECORDS + of_this_round
 }
 
-const _: () = assert!(
-    PARTITIONS <= u8::MAX as usize,
-    "a partition's number is kept in a byte"
-);
+const _: () = assert!(PARTITIONS <= u8::MAX as usize, "a partition's number is kept in a byte");
 
 #[cfg(test)]
 mod tests {

@@ -28,11 +28,7 @@ pub enum Source {
 impl Source {
     /// Takes a path as it is given on a command line, where `-` is the standard input.
     pub fn from_argument(argument: PathBuf) -> Self {
-        if argument.as_os_str() == "-" {
-            Self::Stdin
-        } else {
-            Self::File(argument)
-        }
+        if argument.as_os_str() == "-" { Self::Stdin } else { Self::File(argument) }
     }
 
     /// Opens the source for reading its text from the start, decompressed if need be.
@@ -47,10 +43,7 @@ impl Source {
             Self::Shipped => decoded(shipped::FLIGHTS),
             Self::Memory(text) => decoded(io::Cursor::new(text.clone())),
         };
-        opened.map_err(|error| InputError::Open {
-            source_name: self.to_string(),
-            error: Arc::new(error),
-        })
+        opened.map_err(|error| InputError::Open { source_name: self.to_string(), error: Arc::new(error) })
     }
 }
 
@@ -74,16 +67,10 @@ impl fmt::Debug for Source {
 /// Reads the first bytes, and puts a decoder behind them if they are those of a zstd frame.
 fn decoded(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut start = Vec::with_capacity(MAGIC_BYTES);
-    raw.by_ref()
-        .take(MAGIC_BYTES as u64)
-        .read_to_end(&mut start)?;
+    raw.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut start)?;
     let compressed = is_zstd(&start);
     let whole = io::Cursor::new(start).chain(raw);
-    Ok(if compressed {
-        Box::new(zstd::Decoder::new(whole)?)
-    } else {
-        Box::new(whole)
-    })
+    Ok(if compressed { Box::new(zstd::Decoder::new(whole)?) } else { Box::new(whole) })
 }
 
 /// Tells whether a zstd frame starts here: one with data, or one to skip, as parallel compressors write first.
@@ -102,11 +89,7 @@ mod tests {
 
     fn text(source: &Source) -> Vec<u8> {
         let mut text = Vec::new();
-        source
-            .open()
-            .expect("opens")
-            .read_to_end(&mut text)
-            .expect("reads");
+        source.open().expect("opens").read_to_end(&mut text).expect("reads");
         text
     }
 
@@ -115,14 +98,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let line = b"date,origin\n1,2\n".repeat(1000);
         let frame = zstd::encode_all(&line[..], 3).expect("compresses");
-        let skippable = [
-            &0x184D_2A53_u32.to_le_bytes()[..],
-            &2_u32.to_le_bytes(),
-            b"??",
-            &frame,
-            &frame,
-        ]
-        .concat();
+        let skippable = [&0x184D_2A53_u32.to_le_bytes()[..], &2_u32.to_le_bytes(), b"??", &frame, &frame].concat();
         for (name, bytes, expected) in [
             ("plain.zst", line.clone(), line.clone()),
             ("compressed.csv", frame.clone(), line.clone()),
@@ -140,32 +116,20 @@ mod tests {
     fn a_cut_frame_is_an_error_not_an_end() {
         let frame = zstd::encode_all(&b"1,2\n".repeat(1000)[..], 3).expect("compresses");
         let cut = Source::Memory(frame[..frame.len() - 1].to_vec().into());
-        let error = cut
-            .open()
-            .expect("opens")
-            .read_to_end(&mut Vec::new())
-            .expect_err("cut off");
+        let error = cut.open().expect("opens").read_to_end(&mut Vec::new()).expect_err("cut off");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = Source::File("no/such/file.csv".into())
-            .open()
-            .err()
-            .expect("an error");
+        let error = Source::File("no/such/file.csv".into()).open().err().expect("an error");
         assert_eq!(error.to_string(), "cannot open no/such/file.csv");
-        assert!(
-            matches!(error, InputError::Open { error, .. } if error.kind() == io::ErrorKind::NotFound)
-        );
+        assert!(matches!(error, InputError::Open { error, .. } if error.kind() == io::ErrorKind::NotFound));
     }
 
     #[test]
     fn a_dash_is_the_standard_input() {
         assert_eq!(Source::from_argument("-".into()), Source::Stdin);
-        assert_eq!(
-            Source::from_argument("./-".into()),
-            Source::File("./-".into())
-        );
+        assert_eq!(Source::from_argument("./-".into()), Source::File("./-".into()));
     }
 }

@@ -70,10 +70,7 @@ impl Route {
     /// Makes a route of what [`bytes`](Self::bytes) returned, or nothing if either code is not one.
     pub const fn from_bytes([a, b, c, d, e, f]: [u8; 6]) -> Option<Self> {
         match (Airport::new([a, b, c]), Airport::new([d, e, f])) {
-            (Some(origin), Some(destination)) => Some(Self {
-                origin,
-                destination,
-            }),
+            (Some(origin), Some(destination)) => Some(Self { origin, destination }),
             _ => None,
         }
     }
@@ -101,10 +98,7 @@ mod tests {
 
     #[test]
     fn a_route_comes_back_from_its_bytes() {
-        let route = Route {
-            origin: Airport(*b"LAS"),
-            destination: Airport(*b"PHL"),
-        };
+        let route = Route { origin: Airport(*b"LAS"), destination: Airport(*b"PHL") };
         assert_eq!(Route::from_bytes(route.bytes()), Some(route));
         assert_eq!(route.to_string(), "LAS-PHL");
         assert_eq!(Route::from_bytes(*b"LAS,PH"), None);

@@ -16,19 +16,12 @@ pub(super) fn parse(line: &[u8]) -> Result<Flight, Malformed> {
         departure: fields.read(Field::Date, |text| Minutes::parse(text.try_into().ok()?))?,
         origin: fields.read(Field::Origin, airport)?,
         destination: fields.read(Field::Destination, airport)?,
-        delay: fields.read(Field::Delay, |text| {
-            digits(text.strip_prefix(b"-").unwrap_or(text), text)?
-                .parse()
-                .ok()
-        })?,
+        delay: fields.read(Field::Delay, |text| digits(text.strip_prefix(b"-").unwrap_or(text), text)?.parse().ok())?,
         distance: fields.read(Field::Distance, |text| digits(text, text)?.parse().ok())?,
     };
     match fields.starts.get(Field::ALL.len()) {
         None => Ok(flight),
-        Some(&start) => Err(Malformed::Extra {
-            column: start + 1,
-            found: Excerpt::of(&line[start..]),
-        }),
+        Some(&start) => Err(Malformed::Extra { column: start + 1, found: Excerpt::of(&line[start..]) }),
     }
 }
 
@@ -36,9 +29,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Flight, Malformed> {
 pub(crate) fn is_header(line: &[u8]) -> bool {
     let fields = Fields::of(line);
     fields.texts.len() == Field::ALL.len()
-        && Field::ALL
-            .into_iter()
-            .all(|field| fields.text(field) == Some(field.name().as_bytes()))
+        && Field::ALL.into_iter().all(|field| fields.text(field) == Some(field.name().as_bytes()))
 }
 
 /// A line's fields, without their quotes.
@@ -90,30 +81,16 @@ impl Fields {
             texts.push(0..0);
             starts.push(0);
         }
-        Self {
-            unquoted,
-            texts,
-            starts,
-            line_bytes: line.len(),
-        }
+        Self { unquoted, texts, starts, line_bytes: line.len() }
     }
 
     fn text(&self, field: Field) -> Option<&[u8]> {
-        self.texts
-            .get(field as usize)
-            .map(|range| &self.unquoted[range.clone()])
+        self.texts.get(field as usize).map(|range| &self.unquoted[range.clone()])
     }
 
-    fn read<T>(
-        &self,
-        field: Field,
-        value: impl FnOnce(&[u8]) -> Option<T>,
-    ) -> Result<T, Malformed> {
+    fn read<T>(&self, field: Field, value: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, Malformed> {
         let Some(text) = self.text(field) else {
-            return Err(Malformed::Missing {
-                field,
-                column: self.line_bytes + 1,
-            });
+            return Err(Malformed::Missing { field, column: self.line_bytes + 1 });
         };
         value(text).ok_or_else(|| Malformed::Value {
             field,
@@ -131,11 +108,7 @@ fn airport(text: &[u8]) -> Option<Airport> {
 /// a plus sign too.
 fn digits<'a>(digits: &[u8], text: &'a [u8]) -> Option<&'a str> {
     let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    if plain {
-        std::str::from_utf8(text).ok()
-    } else {
-        None
-    }
+    if plain { std::str::from_utf8(text).ok() } else { None }
 }
 
 thread_local! {
@@ -152,11 +125,7 @@ mod tests {
     #[test]
     fn fields_know_where_they_start() {
         let fields = Fields::of(br#""a ""b""",c,,"d,e""#);
-        let texts: Vec<_> = fields
-            .texts
-            .iter()
-            .map(|range| &fields.unquoted[range.clone()])
-            .collect();
+        let texts: Vec<_> = fields.texts.iter().map(|range| &fields.unquoted[range.clone()]).collect();
         assert_eq!(texts, [b"a \"b\"".as_slice(), b"c", b"", b"d,e"]);
         assert_eq!(fields.starts, [0, 10, 12, 13]);
         assert_eq!(Fields::of(b"").starts, [0]);
@@ -165,14 +134,10 @@ mod tests {
 
     #[test]
     fn headers_may_be_quoted() {
-        assert!(is_header(
-            br#""date","origin","destination","delay","distance""#
-        ));
+        assert!(is_header(br#""date","origin","destination","delay","distance""#));
         assert!(is_header(b"date,origin,destination,delay,distance"));
         assert!(!is_header(b"date,destination,origin,delay,distance"));
-        assert!(!is_header(
-            b"date,origin,destination,delay,distance,carrier"
-        ));
+        assert!(!is_header(b"date,origin,destination,delay,distance,carrier"));
         assert!(!is_header(b"date,origin,destination,delay"));
         assert!(!is_header(b""));
     }

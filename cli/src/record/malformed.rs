@@ -19,13 +19,7 @@ pub enum Field {
 
 impl Field {
     /// All fields, in the order of the columns.
-    pub const ALL: [Self; 5] = [
-        Self::Date,
-        Self::Origin,
-        Self::Destination,
-        Self::Delay,
-        Self::Distance,
-    ];
+    pub const ALL: [Self; 5] = [Self::Date, Self::Origin, Self::Destination, Self::Delay, Self::Distance];
 
     /// Returns the name that the header row gives the field.
     pub const fn name(self) -> &'static str {
@@ -88,9 +82,7 @@ impl Malformed {
     /// Returns the column, counted in bytes from 1, where the trouble starts.
     pub const fn column(&self) -> usize {
         match self {
-            Self::Value { column, .. }
-            | Self::Missing { column, .. }
-            | Self::Extra { column, .. } => *column,
+            Self::Value { column, .. } | Self::Missing { column, .. } | Self::Extra { column, .. } => *column,
         }
     }
 }
@@ -104,11 +96,7 @@ impl fmt::Display for Malformed {
             }
             Self::Missing { field, .. } => write!(f, "the line ends before its {field}"),
             Self::Extra { found, .. } => {
-                write!(
-                    f,
-                    "the line should end after its {}, found {found}",
-                    Field::Distance
-                )
+                write!(f, "the line should end after its {}, found {found}", Field::Distance)
             }
         }
     }
@@ -127,10 +115,7 @@ impl Excerpt {
     /// Keeps the first bytes of `text`, with replacement characters where it is not UTF-8.
     pub fn of(text: &[u8]) -> Self {
         let kept = &text[..text.len().min(EXCERPT_BYTES)];
-        Self {
-            text: String::from_utf8_lossy(kept).into_owned(),
-            cut: kept.len() < text.len(),
-        }
+        Self { text: String::from_utf8_lossy(kept).into_owned(), cut: kept.len() < text.len() }
     }
 
     /// Returns the text kept.
@@ -142,12 +127,7 @@ impl Excerpt {
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Control characters are escaped: a hostile input must not drive a terminal.
-        write!(
-            f,
-            "`{}{}`",
-            self.text.escape_debug(),
-            if self.cut { "…" } else { "" }
-        )
+        write!(f, "`{}{}`", self.text.escape_debug(), if self.cut { "…" } else { "" })
     }
 }
 
@@ -164,9 +144,6 @@ mod tests {
         assert_eq!(Excerpt::of(b"\x1b[2J").to_string(), "`\\u{1b}[2J`");
         assert_eq!(Excerpt::of(&[0xff, b'A']).to_string(), "`\u{fffd}A`");
         let long = Excerpt::of(&[b'x'; 1000]);
-        assert_eq!(
-            long.to_string(),
-            format!("`{}…`", "x".repeat(EXCERPT_BYTES))
-        );
+        assert_eq!(long.to_string(), format!("`{}…`", "x".repeat(EXCERPT_BYTES)));
     }
 }

@@ -43,21 +43,12 @@ impl Minutes {
 
     /// Makes a point in time of a date and a time of day, or nothing if the calendar from 1970 to 9999 lacks it.
     #[inline]
-    pub const fn from_civil(
-        year: u32,
-        month: u32,
-        day: u32,
-        hour: u32,
-        minute: u32,
-    ) -> Option<Self> {
-        let dated =
-            year >= FIRST_YEAR && year <= LAST_YEAR && month >= 1 && month <= 12 && day >= 1;
+    pub const fn from_civil(year: u32, month: u32, day: u32, hour: u32, minute: u32) -> Option<Self> {
+        let dated = year >= FIRST_YEAR && year <= LAST_YEAR && month >= 1 && month <= 12 && day >= 1;
         if !dated || day > days_in_month(year, month) || hour >= 24 || minute >= 60 {
             return None;
         }
-        Some(Self(
-            days_from_civil(year, month, day) * MINUTES_PER_DAY + hour * 60 + minute,
-        ))
+        Some(Self(days_from_civil(year, month, day) * MINUTES_PER_DAY + hour * 60 + minute))
     }
 
     /// Reads the form `YYYY-MM-DDThh:mm`, or returns nothing if `text` is not of this form or names no such time.
@@ -86,12 +77,7 @@ impl fmt::Display for Minutes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.0 / MINUTES_PER_DAY);
         let minute_of_day = self.0 % MINUTES_PER_DAY;
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}",
-            minute_of_day / 60,
-            minute_of_day % 60
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}", minute_of_day / 60, minute_of_day % 60)
     }
 }
 
@@ -105,27 +91,19 @@ const DAYS_PER_ERA: u32 = 146_097;
 /// From 0000-03-01, where the arithmetic starts, to 1970-01-01.
 const DAYS_TO_EPOCH: u32 = 719_468;
 
-const _: () = assert!(
-    days_from_civil(LAST_YEAR, 12, 31) < u32::MAX / MINUTES_PER_DAY,
-    "every minute of the last year must fit"
-);
+const _: () =
+    assert!(days_from_civil(LAST_YEAR, 12, 31) < u32::MAX / MINUTES_PER_DAY, "every minute of the last year must fit");
 
 #[inline]
 const fn two_digits(tens: u8, ones: u8) -> Option<u32> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-    if tens <= 9 && ones <= 9 {
-        Some(tens as u32 * 10 + ones as u32)
-    } else {
-        None
-    }
+    if tens <= 9 && ones <= 9 { Some(tens as u32 * 10 + ones as u32) } else { None }
 }
 
 #[inline]
 const fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
-            29
-        }
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
@@ -135,11 +113,7 @@ const fn days_in_month(year: u32, month: u32) -> u32 {
 /// Counts the days from 1970-01-01 to a date that exists.
 #[inline]
 const fn days_from_civil(year: u32, month: u32, day: u32) -> u32 {
-    let (year, month_from_march) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month_from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let (era, year_of_era) = (year / 400, year % 400);
     let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
@@ -150,16 +124,11 @@ const fn days_from_civil(year: u32, month: u32, day: u32) -> u32 {
 const fn civil_from_days(days: u32) -> (u32, u32, u32) {
     let days = days + DAYS_TO_EPOCH;
     let (era, day_of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
     (year, month, day)
 }
@@ -214,12 +183,7 @@ mod tests {
             b"2001-01-01T0:000",
             b"+001-01-01T00:00",
         ] {
-            assert_eq!(
-                Minutes::parse(text),
-                None,
-                "{}",
-                String::from_utf8_lossy(text)
-            );
+            assert_eq!(Minutes::parse(text), None, "{}", String::from_utf8_lossy(text));
         }
     }
 }

@@ -64,10 +64,7 @@ impl Flight {
     /// Returns the flight's route.
     #[inline]
     pub const fn route(&self) -> Route {
-        Route {
-            origin: self.origin,
-            destination: self.destination,
-        }
+        Route { origin: self.origin, destination: self.destination }
     }
 }
 
@@ -92,11 +89,7 @@ fn plain(line: &[u8]) -> Option<Flight> {
         departure: Minutes::parse(date)?,
         origin: Airport::new([a, b, c])?,
         destination: Airport::new([d, e, f])?,
-        delay: if negative {
-            -(minutes as i32)
-        } else {
-            minutes as i32
-        },
+        delay: if negative { -(minutes as i32) } else { minutes as i32 },
         distance,
     })
 }
@@ -106,11 +99,7 @@ fn plain(line: &[u8]) -> Option<Flight> {
 fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
     let mut number = 0;
     let mut length = 0;
-    while let Some(digit) = text
-        .get(length)
-        .map(|byte| byte.wrapping_sub(b'0'))
-        .filter(|&digit| digit <= 9)
-    {
+    while let Some(digit) = text.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit <= 9) {
         if length == PLAIN_DIGITS {
             return None;
         }
@@ -125,10 +114,7 @@ const NUMBERS_AT: usize = minutes::TEXT_BYTES + ",LAS,PHL,".len();
 /// As many digits as always fit, also with a sign.
 const PLAIN_DIGITS: usize = 9;
 
-const _: () = assert!(
-    999_999_999 <= i32::MAX as u32,
-    "a delay of nine digits must fit"
-);
+const _: () = assert!(999_999_999 <= i32::MAX as u32, "a delay of nine digits must fit");
 
 #[cfg(test)]
 mod tests {
@@ -163,11 +149,7 @@ mod tests {
             r#"2001-01-01T00:01,"LAS",PHL,33,2176"#,
             r#"2001-01-01T00:01,LAS,PHL,33,"2176""#,
         ] {
-            assert_eq!(
-                Flight::parse(line.as_bytes()),
-                Flight::parse(LINE),
-                "{line}"
-            );
+            assert_eq!(Flight::parse(line.as_bytes()), Flight::parse(LINE), "{line}");
         }
     }
 
@@ -178,10 +160,7 @@ mod tests {
         };
         let widest = flight("-2147483648", "4294967295").expect("a flight");
         assert_eq!((widest.delay, widest.distance), (i32::MIN, u32::MAX));
-        assert_eq!(
-            flight("2147483647", "0000000000007").map(|f| f.distance),
-            Ok(7)
-        );
+        assert_eq!(flight("2147483647", "0000000000007").map(|f| f.distance), Ok(7));
         for (delay, distance, column) in [
             ("2147483648", "1", 26),
             ("-2147483649", "1", 26),
@@ -220,14 +199,8 @@ mod tests {
                 "2001-01-01T00:01,LAS,PHL,soon,2176",
                 "column 26: delay should be a whole number from -2147483648 to 2147483647, found `soon`",
             ),
-            (
-                "2001-01-01T00:01,LAS,PHL,33",
-                "column 28: the line ends before its distance",
-            ),
-            (
-                "2001-01-01T00:01,LAS,PHL,33,2176,",
-                "column 34: the line should end after its distance, found ``",
-            ),
+            ("2001-01-01T00:01,LAS,PHL,33", "column 28: the line ends before its distance"),
+            ("2001-01-01T00:01,LAS,PHL,33,2176,", "column 34: the line should end after its distance, found ``"),
             (
                 "2001-01-01T00:01,LAS,PHL,33,2176,more",
                 "column 34: the line should end after its distance, found `more`",
@@ -236,10 +209,7 @@ mod tests {
                 "2001-01-01T00:01,LAS,PHL,33,\"2176",
                 "column 29: distance should be a whole number from 0 to 4294967295, found `2176\\n`",
             ),
-            (
-                "",
-                "column 1: date should be a time that exists, as YYYY-MM-DDThh:mm, from 1970 on, found ``",
-            ),
+            ("", "column 1: date should be a time that exists, as YYYY-MM-DDThh:mm, from 1970 on, found ``"),
         ] {
             let error = Flight::parse(line.as_bytes()).expect_err(line);
             assert_eq!(error.to_string(), message);
@@ -248,24 +218,14 @@ mod tests {
 
     /// Reads a line as the csv crate and `str::parse` do, and judges dates field by field.
     fn by_the_csv_crate(line: &[u8]) -> Option<Flight> {
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .from_reader(line);
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
         let row = reader.records().next()?.ok()?;
-        let [date, origin, destination, delay, distance] =
-            row.iter().collect::<Vec<_>>().try_into().ok()?;
+        let [date, origin, destination, delay, distance] = row.iter().collect::<Vec<_>>().try_into().ok()?;
         let number = |text: &str| text.parse::<u32>().ok().filter(|_| !text.starts_with('+'));
         let (day, time) = date.split_once('T')?;
         let day: [&str; 3] = day.split('-').collect::<Vec<_>>().try_into().ok()?;
         let time: [&str; 2] = time.split(':').collect::<Vec<_>>().try_into().ok()?;
-        if [
-            day[0].len(),
-            day[1].len(),
-            day[2].len(),
-            time[0].len(),
-            time[1].len(),
-        ] != [4, 2, 2, 2, 2]
-        {
+        if [day[0].len(), day[1].len(), day[2].len(), time[0].len(), time[1].len()] != [4, 2, 2, 2, 2] {
             return None;
         }
         let code = |text: &str| Airport::new(text.as_bytes().try_into().ok()?);
@@ -285,33 +245,21 @@ mod tests {
     }
 
     fn quoted(field: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-        (field, prop::bool::weighted(0.1))
-            .prop_map(|(text, quote)| if quote { format!("\"{text}\"") } else { text })
+        (field, prop::bool::weighted(0.1)).prop_map(|(text, quote)| if quote { format!("\"{text}\"") } else { text })
     }
 
     /// Lines that are flights, or nearly.
     fn line() -> impl Strategy<Value = String> {
-        let date = (1969u32..2101, 0u32..14, 0u32..33, 0u32..25, 0u32..61).prop_map(
-            |(year, month, day, hour, minute)| {
-                format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}")
-            },
-        );
+        let date = (1969u32..2101, 0u32..14, 0u32..33, 0u32..25, 0u32..61)
+            .prop_map(|(year, month, day, hour, minute)| format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}"));
         let code = || prop_oneof![20 => "[A-Z0-9]{3}", 1 => "[A-Za-z ]{2,4}"];
-        let delay =
-            prop_oneof![10 => (-2000i32..2000).prop_map(|n| n.to_string()), 1 => "[-+0-9]{0,11}"];
-        let distance =
-            prop_oneof![10 => (0u32..6000).prop_map(|n| n.to_string()), 1 => "[-+0-9]{0,11}"];
-        (
-            quoted(date),
-            quoted(code()),
-            quoted(code()),
-            quoted(delay),
-            quoted(distance),
-            "(|||||||,|,1| )",
-        )
-            .prop_map(|(date, origin, destination, delay, distance, rest)| {
+        let delay = prop_oneof![10 => (-2000i32..2000).prop_map(|n| n.to_string()), 1 => "[-+0-9]{0,11}"];
+        let distance = prop_oneof![10 => (0u32..6000).prop_map(|n| n.to_string()), 1 => "[-+0-9]{0,11}"];
+        (quoted(date), quoted(code()), quoted(code()), quoted(delay), quoted(distance), "(|||||||,|,1| )").prop_map(
+            |(date, origin, destination, delay, distance, rest)| {
                 format!("{date},{origin},{destination},{delay},{distance}{rest}")
-            })
+            },
+        )
     }
 
     proptest! {

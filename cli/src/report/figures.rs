@@ -27,9 +27,7 @@ pub fn decimal(number: f64, places: usize) -> String {
         return "-".to_owned();
     }
     let text = format!("{:.places$}", number.abs());
-    let (whole, rest) = text
-        .split_once('.')
-        .map_or((text.as_str(), ""), |(whole, rest)| (whole, rest));
+    let (whole, rest) = text.split_once('.').map_or((text.as_str(), ""), |(whole, rest)| (whole, rest));
     let zero = !text.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
     let sign = if number < 0.0 && !zero { "-" } else { "" };
     let point = if rest.is_empty() { "" } else { "." };
@@ -53,15 +51,7 @@ pub fn bytes(number: u64) -> String {
         return format!("{number} B");
     }
     let unit = |power: i32| f64::from(2u32).powi(power);
-    scaled(
-        number as f64,
-        &[
-            (unit(10), "KiB"),
-            (unit(20), "MiB"),
-            (unit(30), "GiB"),
-            (unit(40), "TiB"),
-        ],
-    )
+    scaled(number as f64, &[(unit(10), "KiB"), (unit(20), "MiB"), (unit(30), "GiB"), (unit(40), "TiB")])
 }
 
 /// Shows how often something happened in a second, in three significant digits: `1.27 M/s`; a dash if no time passed.
@@ -69,10 +59,7 @@ pub fn rate(times: u64, during: Duration) -> String {
     if during.is_zero() {
         return "-".to_owned();
     }
-    scaled(
-        times as f64 / during.as_secs_f64(),
-        &[(1.0, "/s"), (1e3, "k/s"), (1e6, "M/s"), (1e9, "G/s")],
-    )
+    scaled(times as f64 / during.as_secs_f64(), &[(1.0, "/s"), (1e3, "k/s"), (1e6, "M/s"), (1e9, "G/s")])
 }
 
 /// Shows `number` in the largest unit of which there is at least one, after rounding, or else in the smallest.
@@ -133,13 +120,9 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_nanos(nanoseconds)), text);
         }
-        for (number, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.00 KiB"),
-            (14_226_420, "13.6 MiB"),
-            (1 << 40, "1.00 TiB"),
-        ] {
+        for (number, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (14_226_420, "13.6 MiB"), (1 << 40, "1.00 TiB")]
+        {
             assert_eq!(bytes(number), text);
         }
         assert_eq!(rate(3_000_000, Duration::from_secs(2)), "1.50 M/s");

@@ -30,11 +30,7 @@ impl Style {
     pub fn of_stdout() -> Self {
         let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || env::var_os("TERM").is_some_and(|value| value == "dumb");
-        if io::stdout().is_terminal() && !unwanted {
-            Self::Coloured
-        } else {
-            Self::Plain
-        }
+        if io::stdout().is_terminal() && !unwanted { Self::Coloured } else { Self::Plain }
     }
 
     fn paint(self, colour: &str, text: &str) -> String {
@@ -98,10 +94,7 @@ pub struct Report {
 impl Report {
     /// Starts an empty report.
     pub fn new(style: Style) -> Self {
-        Self {
-            style,
-            text: String::new(),
-        }
+        Self { style, text: String::new() }
     }
 
     /// Adds a heading.
@@ -121,14 +114,11 @@ impl Report {
     }
 
     /// Adds named facts, one to a line, their values in one column.
-    pub fn facts<N: AsRef<str>, V: fmt::Display>(
-        mut self,
-        facts: impl IntoIterator<Item = (N, V)>,
-    ) -> Self {
-        let table = facts.into_iter().fold(
-            Table::without_header([Align::Left, Align::Left]),
-            |table, (name, value)| table.row([name.as_ref().to_owned(), value.to_string()]),
-        );
+    pub fn facts<N: AsRef<str>, V: fmt::Display>(mut self, facts: impl IntoIterator<Item = (N, V)>) -> Self {
+        let table =
+            facts.into_iter().fold(Table::without_header([Align::Left, Align::Left]), |table, (name, value)| {
+                table.row([name.as_ref().to_owned(), value.to_string()])
+            });
         self.part(&table.to_string());
         self
     }
@@ -176,28 +166,14 @@ mod tests {
 
     #[test]
     fn colour_only_when_asked_for() {
-        let report = |style| {
-            Report::new(style)
-                .heading("Demo")
-                .verdict(Verdict::Bad, "one record lost")
-                .to_string()
-        };
-        assert_eq!(
-            report(Style::Plain),
-            "Demo\n----\n\nFAILED: one record lost\n"
-        );
-        assert_eq!(
-            report(Style::Coloured),
-            "\x1b[1mDemo\x1b[0m\n\n\x1b[1;31mFAILED\x1b[0m: one record lost\n"
-        );
+        let report = |style| Report::new(style).heading("Demo").verdict(Verdict::Bad, "one record lost").to_string();
+        assert_eq!(report(Style::Plain), "Demo\n----\n\nFAILED: one record lost\n");
+        assert_eq!(report(Style::Coloured), "\x1b[1mDemo\x1b[0m\n\n\x1b[1;31mFAILED\x1b[0m: one record lost\n");
     }
 
     #[test]
     fn empty_parts_leave_no_gap() {
-        let report = Report::new(Style::Plain)
-            .paragraph("a")
-            .facts::<&str, &str>([])
-            .paragraph("b\n\n");
+        let report = Report::new(Style::Plain).paragraph("a").facts::<&str, &str>([]).paragraph("b\n\n");
         assert_eq!(report.to_string(), "a\n\nb\n");
     }
 }

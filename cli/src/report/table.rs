@@ -34,11 +34,7 @@ impl Table {
 
     /// Starts a table whose columns have no names.
     pub fn without_header<const N: usize>(columns: [Align; N]) -> Self {
-        Self {
-            aligns: columns.to_vec(),
-            header: None,
-            rows: Vec::new(),
-        }
+        Self { aligns: columns.to_vec(), header: None, rows: Vec::new() }
     }
 
     /// Adds a row. Cells that it lacks are empty; cells beyond the last column are left out.
@@ -49,22 +45,14 @@ impl Table {
 
     fn width(&self, column: usize) -> usize {
         let rows = self.header.iter().chain(&self.rows);
-        rows.filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or(0)
+        rows.filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths: Vec<_> = (0..self.aligns.len())
-            .map(|column| self.width(column))
-            .collect();
-        let rule = self
-            .header
-            .is_some()
-            .then(|| widths.iter().map(|&width| "-".repeat(width)).collect());
+        let widths: Vec<_> = (0..self.aligns.len()).map(|column| self.width(column)).collect();
+        let rule = self.header.is_some().then(|| widths.iter().map(|&width| "-".repeat(width)).collect());
         for row in self.header.iter().chain(&rule).chain(&self.rows) {
             let mut line = String::new();
             for ((cell, &width), align) in row.iter().zip(&widths).zip(&self.aligns) {
@@ -93,8 +81,7 @@ mod tests {
             .row(["Zürich".into(), "1.2".into()])
             .row(["A".into()])
             .row(["B".into(), "1,000.0".into(), "left out".into()]);
-        let expected =
-            "  name         µs\n  ------  -------\n  Zürich      1.2\n  A\n  B       1,000.0\n";
+        let expected = "  name         µs\n  ------  -------\n  Zürich      1.2\n  A\n  B       1,000.0\n";
         assert_eq!(table.to_string(), expected);
     }
 }

@@ -13,8 +13,6 @@ pub(crate) struct Base {
     loaded: Box<[AtomicBool]>,
     /// How many have not.
     left: AtomicU32,
-    /// The next one for whoever warms the map.
-    cursor: AtomicU32,
 }
 
 impl Base {
@@ -29,7 +27,6 @@ impl Base {
             component: component.to_owned(),
             loaded: (0..chunks).map(|_| AtomicBool::new(false)).collect(),
             left: AtomicU32::new(chunks),
-            cursor: AtomicU32::new(0),
         })
     }
 
@@ -55,13 +52,6 @@ impl Base {
     pub(crate) fn set_loaded(&self, number: u32) -> bool {
         // AcqRel [LOADED-1]: mate of Acquire [LOADED-2]; and who counts to zero sees all of them.
         !self.loaded[number as usize].swap(true, Ordering::AcqRel) && self.left.fetch_sub(1, Ordering::AcqRel) == 1
-    }
-
-    /// Hands out the next chunk to be warmed; `None` when each was handed out.
-    pub(crate) fn next_to_warm(&self) -> Option<u32> {
-        // Relaxed: hands out numbers.
-        let next = self.cursor.fetch_add(1, Ordering::Relaxed);
-        (next < self.chunks()).then_some(next)
     }
 
     /// How many chunks there are.

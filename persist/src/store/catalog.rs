@@ -1,13 +1,15 @@
 //! What the store's directory holds by name: maps that the program has asked for, and components that it has not.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
 use rkyv::util::AlignedVec;
 use stillpoint::{Cut, ScanPosition, Snapshot};
 
+use super::snapshot_job::Source;
 use super::warming::WarmingShared;
+use crate::Durable;
 use crate::durable::encode;
 use crate::error::{DurabilityError, Part, ReadError};
 use crate::format::FormatError;
@@ -16,7 +18,6 @@ use crate::hash::HashKey;
 use crate::log::{Frame, LogWriter, Record};
 use crate::snapshot_file::{SnapshotFile, SnapshotFileWriter};
 use crate::sync::Arc;
-use crate::Durable;
 
 /// All components of a directory.
 pub(crate) struct Catalog {
@@ -25,6 +26,44 @@ pub(crate) struct Catalog {
     pub(crate) dormant: BTreeMap<String, Dormant>,
     /// The number of the next new component.
     pub(crate) next_id: u32,
+    /// Active ones that the thread has not yet begun to bring in.
+    pub(crate) to_warm: VecDeque<Arc<dyn ActiveComponent>>,
+}
+
+impl Catalog {
+    /// The active component with this name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<dyn ActiveComponent>> {
+        self.active.iter().find(|component| component.record().name == name).cloned()
+    }
+
+    /// Takes a component in that the program has asked for.
+    pub(crate) fn activate(&mut self, component: Arc<dyn ActiveComponent>) {
+        self.next_id = self.next_id.max(component.record().id + 1);
+        self.dormant.remove(&component.record().name);
+        self.to_warm.push_back(Arc::clone(&component));
+        self.active.push(component);
+    }
+
+    /// All components, as a snapshot file is made of them.
+    pub(crate) fn sources(&self) -> VecDeque<Source> {
+        let active = self.active.iter().cloned().map(Source::Active);
+        active.chain(self.dormant.values().cloned().map(Source::Dormant)).collect()
+    }
+
+    /// Lets the components that nobody has asked for lie in a newer file, which has all of them.
+    pub(crate) fn rebase(&mut self, file: &Arc<SnapshotFile>) {
+        for dormant in self.dormant.values_mut() {
+            dormant.base = Arc::clone(file);
+            dormant.tail = Arc::new([]);
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let active = self.active.iter().map(|component| component.record().name.clone());
+        let mut names: Vec<_> = active.chain(self.dormant.keys().cloned()).collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 /// A component that the program has not asked for: its bytes, as they are.
@@ -52,11 +91,8 @@ pub(crate) trait ActiveComponent: Send + Sync {
         file: &mut SnapshotFileWriter,
     ) -> Result<Option<ScanPosition>, DurabilityError>;
 
-    /// Brings in some chunks of what lies under it; returns whether all is in.
-    fn warm_some(&self, chunks: u32) -> Result<bool, ReadError>;
-
-    /// Brings in all of it.
-    fn warm_all(&self) -> Result<(), ReadError>;
+    /// Brings in some chunks of what lies under it, from a number on, and says where to go on.
+    fn warm(&self, from: u32, count: u32) -> Result<Option<u32>, ReadError>;
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
@@ -134,12 +170,8 @@ where
         outcome.map(|()| position)
     }
 
-    fn warm_some(&self, chunks: u32) -> Result<bool, ReadError> {
-        self.warming.warm_some(chunks)
-    }
-
-    fn warm_all(&self) -> Result<(), ReadError> {
-        self.warming.warm_all()
+    fn warm(&self, from: u32, count: u32) -> Result<Option<u32>, ReadError> {
+        self.warming.warm(from, count)
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -149,7 +181,11 @@ where
 
 impl Dormant {
     /// Carries the component over into a new snapshot file, byte for byte.
-    pub(crate) fn write_entries(&self, hash_key: HashKey, file: &mut SnapshotFileWriter) -> Result<(), DurabilityError> {
+    pub(crate) fn write_entries(
+        &self,
+        hash_key: HashKey,
+        file: &mut SnapshotFileWriter,
+    ) -> Result<(), DurabilityError> {
         let mut newest = BTreeMap::new();
         for record in self.tail.iter().flat_map(Frame::records) {
             match record {

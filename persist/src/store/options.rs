@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::DurableStore;
 use super::stepper::Stepper;
+use crate::OpenError;
 use crate::error::DurabilityError;
 use crate::medium::{FileSystem, Medium};
 use crate::sync::Arc;
-use crate::OpenError;
 
 /// Called when something could not be made durable.
 pub(crate) type FailureHook = Arc<dyn Fn(&DurabilityError) + Send + Sync>;
@@ -99,7 +99,7 @@ impl Options {
     /// As for [`open`](Self::open).
     pub fn open_on(self, medium: Arc<dyn Medium>) -> Result<DurableStore, OpenError> {
         let (store, persister) = DurableStore::recover(self, medium)?;
-        Ok(store.with_thread(persister))
+        store.with_thread(persister)
     }
 
     /// Opens a store without a background thread: whoever holds the [`Stepper`] does its work, step by step. For tests of recovery, on a

@@ -16,14 +16,14 @@
 //! waits gets the error, and the store in memory goes on. A value that can't be archived fails its frame; the next frame tries
 //! again. A snapshot file that can't be written is removed, and tried again when the log has grown by as much again.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stillpoint::{Consumer, Cut, Snapshot, Store};
 
 use super::catalog::{ActiveComponent, Catalog, log_failed};
 use super::options::Options;
-use super::snapshot_job::{Published, SnapshotJob};
+use super::snapshot_job::{Published, SnapshotJob, Source};
 use super::status::Shared;
 use crate::error::DurabilityError;
 use crate::hash::HashKey;
@@ -49,7 +49,7 @@ pub(crate) struct Identity {
 /// The log, or what is needed to begin it.
 enum Log {
     /// Nothing was written yet in this process; this is what the scan found.
-    Unopened(LogTail),
+    Unopened(Box<LogTail>),
     Open(Box<LogWriter>),
     /// Sealed, or failed.
     Ended,
@@ -74,9 +74,12 @@ pub(crate) struct Persister {
     job: Option<SnapshotJob>,
     /// Bytes of log since the newest snapshot file's cut.
     tail_bytes: u64,
+    /// Snapshot files that the next one replaces.
+    older: Vec<String>,
     /// The bytes of log at which the next snapshot file is begun.
     next_file_at: u64,
-    warming: Vec<Arc<dyn ActiveComponent>>,
+    /// Maps that are to be brought in, and how far that is.
+    warming: VecDeque<(Arc<dyn ActiveComponent>, u32)>,
     _lock: DirectoryLock,
 }
 
@@ -93,6 +96,8 @@ pub(crate) struct Recovered {
     pub(crate) log: LogTail,
     /// The writer that repeated the frames that nothing vouched for, if there were any.
     pub(crate) resumed: Option<LogWriter>,
+    /// Snapshot files that the next one replaces.
+    pub(crate) older: Vec<String>,
     pub(crate) lock: DirectoryLock,
 }
 
@@ -115,7 +120,7 @@ impl Persister {
             consumer,
             log: match recovered.resumed {
                 Some(writer) => Log::Open(Box::new(writer)),
-                None => Log::Unopened(recovered.log),
+                None => Log::Unopened(Box::new(recovered.log)),
             },
             defined: recovered.defined,
             last_frame: Instant::now(),
@@ -123,16 +128,12 @@ impl Persister {
             generation: recovered.generation,
             job: None,
             tail_bytes: recovered.tail_bytes,
+            older: recovered.older,
             next_file_at: options.tail_bytes_max,
-            warming: Vec::new(),
+            warming: VecDeque::new(),
             options,
             _lock: recovered.lock,
         }
-    }
-
-    /// Has a map brought in, in the background.
-    pub(crate) fn note_warming(&mut self, component: Arc<dyn ActiveComponent>) {
-        self.warming.push(component);
     }
 
     /// Does the next thing.
@@ -144,11 +145,9 @@ impl Persister {
         };
         if self.consumer.is_some() && (is_wanted || now.duration_since(self.last_frame) >= self.options.interval) {
             self.last_frame = now;
-            return match self.frame() {
-                Ok(Some(_)) => Turn::Worked,
-                Ok(None) | Err(_) if is_wanted => Turn::Worked,
-                Ok(None) | Err(_) => Turn::Idle,
-            };
+            // A failure has been told to everybody.
+            let _ = self.frame();
+            return Turn::Worked;
         }
         if self.job.is_some() {
             self.advance_file();
@@ -169,30 +168,36 @@ impl Persister {
         self.options.interval.saturating_sub(now.duration_since(self.last_frame))
     }
 
-    /// Writes a frame if anything has changed, and hands back its cut's snapshot.
-    pub(crate) fn frame(&mut self) -> Result<Option<Snapshot>, DurabilityError> {
+    /// Writes a frame, if anything has changed.
+    pub(crate) fn frame(&mut self) -> Result<(), DurabilityError> {
+        self.frame_and_see().map(drop)
+    }
+
+    /// Writes a frame, if anything has changed; hands back the moment that it is of, and the components there were.
+    fn frame_and_see(&mut self) -> Result<(Snapshot, VecDeque<Source>), DurabilityError> {
         let Some(consumer) = &mut self.consumer else { return Err(self.why_ended()) };
         let cut = consumer.cut();
         let tick = cut.tick();
         let started = Instant::now();
-        let bytes = match self.write_frame(&cut, Ending::Commit) {
-            Ok(bytes) => bytes,
+        // The catalog as of the cut: a map that is asked for later has no change up to it.
+        let sources = lock(&self.catalog).sources();
+        match self.write_frame(&cut, &sources, Ending::Commit) {
+            Ok(bytes) => Ok((self.acknowledge(cut, bytes, started.elapsed()), sources)),
             Err(error) => {
                 // Dropping the cut gives its changes back.
                 drop(cut);
                 self.refuse(tick, &error);
-                return Err(error);
+                Err(error)
             }
-        };
-        self.acknowledge(cut, bytes, started.elapsed());
-        Ok(bytes.map(|_| tick).map(|_| self.store.snapshot()))
+        }
     }
 
-    fn acknowledge(&mut self, cut: Cut, bytes: Option<u64>, time: Duration) {
+    fn acknowledge(&mut self, cut: Cut, bytes: Option<u64>, time: Duration) -> Snapshot {
         let tick = cut.tick();
-        if let Some(consumer) = &mut self.consumer {
-            consumer.acknowledge(cut);
-        }
+        let snapshot = match &mut self.consumer {
+            Some(consumer) => consumer.acknowledge(cut),
+            None => unreachable!("a cut was taken by the consumer"),
+        };
         self.tail_bytes += bytes.unwrap_or(0);
         let tail_bytes = self.tail_bytes;
         self.shared.report(|status| {
@@ -207,18 +212,24 @@ impl Persister {
                 figures.tail_bytes = tail_bytes;
             }
         });
+        snapshot
     }
 
     /// Writes what changed in a cut; `None` if that is nothing and nothing else must be said.
-    fn write_frame(&mut self, cut: &Cut, ending: Ending) -> Result<Option<u64>, DurabilityError> {
-        let active = lock(&self.catalog).active.clone();
-        let is_new = active.iter().any(|component| !self.defined.contains(&component.record().id));
+    fn write_frame(
+        &mut self,
+        cut: &Cut,
+        sources: &VecDeque<Source>,
+        ending: Ending,
+    ) -> Result<Option<u64>, DurabilityError> {
+        let active = || sources.iter().filter_map(Source::active);
+        let is_new = active().any(|component| !self.defined.contains(&component.record().id));
         if cut.is_empty() && !is_new && ending == Ending::Commit {
             return Ok(None);
         }
         let mut log = self.take_log()?;
         let mut defined = Vec::new();
-        let written = active.iter().try_for_each(|component| {
+        let written = active().try_for_each(|component| {
             if !self.defined.contains(&component.record().id) {
                 log.define(component.record()).map_err(log_failed)?;
                 defined.push(component.record().id);
@@ -277,14 +288,16 @@ impl Persister {
             self.job = None;
             self.shared.set_writing_snapshot(false);
         }
-        self.shared.report(|status| {
+        let is_new = self.shared.report(|status| {
             status.last_error = Some(error.clone());
-            status.refused = Some((tick, error.clone()));
             if is_fatal {
                 status.fatal = Some(error.clone());
             }
+            status.refused.replace((tick, error.clone())).is_none() || is_fatal
         });
-        self.tell(error);
+        if is_new {
+            self.tell(error);
+        }
     }
 
     fn tell(&self, error: &DurabilityError) {
@@ -308,33 +321,28 @@ impl Persister {
     }
 
     fn try_begin_file(&mut self) -> Result<(), DurabilityError> {
-        let Some(consumer) = &mut self.consumer else { return Err(self.why_ended()) };
-        let cut = consumer.cut();
-        let started = Instant::now();
-        // The catalog as of the cut: a map that is asked for later has no change up to it.
-        let (active, dormant) = {
-            let catalog = lock(&self.catalog);
-            (catalog.active.clone(), catalog.dormant.values().cloned().collect())
-        };
-        let bytes = match self.write_frame(&cut, Ending::Commit) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let tick = cut.tick();
-                drop(cut);
-                self.refuse(tick, &error);
-                return Err(error);
-            }
-        };
-        let snapshot = cut.snapshot_again();
-        self.acknowledge(cut, bytes, started.elapsed());
+        let (snapshot, sources) = self.frame_and_see()?;
         if let Log::Open(log) = &mut self.log {
             // Frames after the cut go into segments that the file does not cover.
             log.roll().map_err(log_failed)?;
         }
+        let reserve = snapshot.tick().saturating_add(TICKS_RESERVED);
+        let generation = self.generation + 1;
+        let job =
+            SnapshotJob::begin(&*self.medium, &self.identity, snapshot, sources, generation, self.frame, reserve)?;
         self.tail_bytes = 0;
-        self.job = Some(SnapshotJob::begin(self, snapshot, active, dormant, self.generation + 1, self.frame)?);
+        self.job = Some(job);
         self.shared.set_writing_snapshot(true);
         Ok(())
+    }
+
+    /// Writes a snapshot file from its cut to its use.
+    pub(crate) fn whole_file(&mut self) -> Result<(), DurabilityError> {
+        self.begin_file();
+        while self.job.is_some() {
+            self.advance_file();
+        }
+        self.shared.status().file_error.clone().map_or(Ok(()), Err)
     }
 
     fn advance_file(&mut self) {
@@ -360,7 +368,10 @@ impl Persister {
         if let Log::Open(log) = &mut self.log {
             let _ = log.remove_covered(published.frame);
         }
-        super::recovery::remove_older_files(&*self.medium, self.generation);
+        for older in self.older.drain(..) {
+            let _ = self.medium.remove(&older);
+        }
+        self.older.push(published.file.name().to_owned());
         let tail_bytes = self.tail_bytes;
         self.shared.report(|status| {
             status.figures.snapshot_files += 1;
@@ -389,27 +400,23 @@ impl Persister {
     fn collect_warming(&mut self) {
         let fresh = std::mem::take(&mut lock(&self.catalog).to_warm);
         if !fresh.is_empty() {
-            self.warming.extend(fresh);
+            self.warming.extend(fresh.into_iter().map(|component| (component, 0)));
             self.count_warming();
         }
     }
 
     fn warm_some(&mut self) -> Turn {
-        let Some(component) = self.warming.last() else { return Turn::Idle };
-        match component.warm_some(WARM_STEP) {
-            // All handed out; what others are still bringing in, they will.
-            Ok(_) if component.is_handed_out() => {
-                self.warming.pop();
-                self.count_warming();
-            }
-            Ok(_) => {}
+        let Some((component, from)) = self.warming.pop_front() else { return Turn::Idle };
+        match component.warm(from, WARM_STEP) {
+            Ok(Some(next)) => self.warming.push_front((component, next)),
+            Ok(None) => {}
             Err(error) => {
-                self.warming.pop();
                 let error = DurabilityError::Unreadable(error);
                 self.tell(&error);
                 self.shared.report(|status| status.last_error = Some(error));
             }
         }
+        self.count_warming();
         Turn::Worked
     }
 
@@ -445,21 +452,17 @@ impl Persister {
         self.frame()?;
         if self.tail_bytes > tail_bytes_kept {
             // A failure costs the next start some time, and nothing else: the log has it all.
-            self.begin_file();
-            while self.job.is_some() {
-                self.advance_file();
-            }
+            let _ = self.whole_file();
         }
         let Some(consumer) = &mut self.consumer else { return Err(self.why_ended()) };
         let cut = consumer.cut();
-        if let Log::Unopened(tail) = &self.log {
-            if tail.sealed && cut.is_empty() {
-                // As it was found.
-                return Ok(());
-            }
+        let sources = lock(&self.catalog).sources();
+        if matches!(&self.log, Log::Unopened(tail) if tail.sealed) && cut.is_empty() {
+            // As it was found.
+            return Ok(());
         }
         let started = Instant::now();
-        let bytes = self.write_frame(&cut, Ending::Seal)?;
+        let bytes = self.write_frame(&cut, &sources, Ending::Seal)?;
         self.acknowledge(cut, bytes, started.elapsed());
         Ok(())
     }

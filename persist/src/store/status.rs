@@ -33,8 +33,8 @@ pub(crate) struct Status {
     pub(crate) files_wanted: u64,
     pub(crate) files_answered: u64,
     pub(crate) file_error: Option<DurabilityError>,
-    /// The store is being closed.
-    pub(crate) closing: bool,
+    /// The store is being closed; a log of more bytes than this is replaced by a snapshot file.
+    pub(crate) closing: Option<u64>,
     pub(crate) figures: Figures,
 }
 
@@ -108,7 +108,7 @@ impl Shared {
                 files_wanted: 0,
                 files_answered: 0,
                 file_error: None,
-                closing: false,
+                closing: None,
                 figures,
             }),
             progress: Condvar::new(),
@@ -144,7 +144,11 @@ impl Shared {
     }
 
     /// Waits until the state passes a test, or the deadline is there.
-    pub(crate) fn wait_until(&self, deadline: Option<Instant>, test: impl Fn(&Status) -> bool) -> MutexGuard<'_, Status> {
+    pub(crate) fn wait_until(
+        &self,
+        deadline: Option<Instant>,
+        test: impl Fn(&Status) -> bool,
+    ) -> MutexGuard<'_, Status> {
         let mut status = self.status();
         while !test(&status) {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -192,7 +196,7 @@ impl Shared {
 impl Status {
     /// Whether somebody waits for the thread.
     pub(crate) fn has_work(&self) -> bool {
-        self.closing || self.files_wanted > self.files_answered || (self.is_wanted() && self.fatal.is_none())
+        self.closing.is_some() || self.files_wanted > self.files_answered || (self.is_wanted() && self.fatal.is_none())
     }
 
     /// Whether somebody waits for a tick that is not durable, and that no attempt has failed at.

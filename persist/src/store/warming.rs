@@ -170,20 +170,17 @@ where
         ReadError::Undecodable { map, file, part, reason: error.to_string() }
     }
 
-    /// Brings in some chunks that have not come in; returns whether all have.
-    pub(crate) fn warm_some(&self, chunks: u32) -> Result<bool, ReadError> {
-        let Some(base) = self.base.load_full() else { return Ok(true) };
-        for _ in 0..chunks {
-            let Some(number) = base.next_to_warm() else { break };
-            self.load(&base, number)?;
-        }
-        Ok(!self.map.has_base())
+    /// Brings in some chunks from a number on, and says where to go on.
+    pub(crate) fn warm(&self, from: u32, count: u32) -> Result<Option<u32>, ReadError> {
+        let Some(base) = self.base.load_full() else { return Ok(None) };
+        let until = base.chunks().min(from.saturating_add(count));
+        (from..until).try_for_each(|number| self.load(&base, number))?;
+        Ok((until < base.chunks()).then_some(until))
     }
 
     /// Brings in everything.
     pub(crate) fn warm_all(&self) -> Result<(), ReadError> {
-        let Some(base) = self.base.load_full() else { return Ok(()) };
-        (0..base.chunks()).try_for_each(|number| self.load(&base, number))
+        self.warm(0, u32::MAX).map(drop)
     }
 }
 

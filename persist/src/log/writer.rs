@@ -1,0 +1,560 @@
+//! Appends frames to the log, and begins new segments.
+
+use std::io;
+use std::sync::Arc;
+
+use super::frame::Frame;
+use super::scan::LogTail;
+use crate::format::component::ComponentRecord;
+use crate::format::log::{
+    BLOCK_ALIGN, BlockHeader, BlockKind, CommitInfo, MAX_BLOCK, RecordHeader, RecordKind, Seal, SegmentHeader, block,
+    chain, is_zero_step,
+};
+use crate::format::{FormatError, MAX_VALUE_LEN, PAGE, PAGE_BYTES, VALUE_ALIGN, ZEROS, check_len, names, padding};
+use crate::medium::{Medium, MediumFile};
+
+/// Zeros are written ahead in pieces of this size.
+const ZERO_PIECE: usize = 256 * 1024;
+
+static ZERO_BYTES: [u8; ZERO_PIECE] = [0; ZERO_PIECE];
+
+/// Where a log continues; a scan tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextFrame {
+    /// The next segment's number; larger than all before.
+    pub segment: u64,
+    /// The next frame's number; 1 in a new log. All frames before it are durable.
+    pub frame: u64,
+    /// The checksum of the last commit block; 0 in a new log.
+    pub previous_commit: u32,
+    /// The last frame's cut.
+    pub previous_cut: u64,
+}
+
+impl Default for NextFrame {
+    fn default() -> Self {
+        Self { segment: 1, frame: 1, previous_commit: 0, previous_cut: 0 }
+    }
+}
+
+/// How a log is written.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// The store that writes it.
+    pub store: u128,
+    /// Where the log continues.
+    pub next: NextFrame,
+    /// A random number, new for each process: old bytes that a disk brings back must not count.
+    pub salt: u64,
+    /// A segment is closed once it is longer.
+    pub segment_bytes: u64,
+    /// Segments grow by this many bytes at a time, written as zeros: a power of two, at least two pages.
+    pub zero_step: u32,
+    /// Segments of earlier processes, for [`LogWriter::remove_covered`].
+    pub closed: Vec<ClosedSegment>,
+}
+
+impl LogOptions {
+    /// The defaults: segments of 16 MiB that grow by 4 MiB, in a new log.
+    pub fn new(store: u128, salt: u64) -> Self {
+        let (segment_bytes, zero_step) = (16 << 20, 4 << 20);
+        Self { store, next: NextFrame::default(), salt, segment_bytes, zero_step, closed: Vec::new() }
+    }
+}
+
+/// A segment that gets no more frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosedSegment {
+    /// Its number.
+    pub segment: u64,
+    /// The last frame that it holds.
+    pub last_frame: u64,
+}
+
+/// What a frame is committed with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// The store's incarnation.
+    pub incarnation: u32,
+    /// The tick of the cut.
+    pub cut_tick: u64,
+    /// Ticks up to here may have been given out.
+    pub tick_reserve: u64,
+    /// The time, in nanoseconds since 1970.
+    pub wall_clock: u64,
+}
+
+/// A frame that is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameInfo {
+    /// Its number.
+    pub frame: u64,
+    /// The segment that it is in.
+    pub segment: u64,
+    /// Where it starts there.
+    pub offset: u64,
+    /// How many bytes it takes there.
+    pub bytes: u64,
+    /// How many records it has.
+    pub records: u64,
+    /// The checksum of its commit block.
+    pub commit_checksum: u32,
+}
+
+/// Writes the log.
+///
+/// Records go into the open frame, which [`commit`](Self::commit) makes durable as a whole. A medium's failure is final: what was
+/// written since the last commit may or may not be on disk, no later sync could tell, and so every later call returns the same
+/// error. Whoever wants to go on opens the directory again.
+///
+/// # Cost
+/// Memory: one block. A frame is written as it grows.
+#[derive(Debug)]
+pub struct LogWriter {
+    medium: Arc<dyn Medium>,
+    options: LogOptions,
+    current: Segment,
+    open: Option<OpenFrame>,
+    /// The open block: room for its header, then its payload.
+    buffer: Vec<u8>,
+    next: NextFrame,
+    failed: Option<FormatError>,
+}
+
+/// The segment that is written.
+#[derive(Debug)]
+struct Segment {
+    file: Box<dyn MediumFile>,
+    name: String,
+    is_named: bool,
+    header: SegmentHeader,
+    seed: u32,
+    /// Where the next frame starts.
+    end: u64,
+    /// Zeros are durable up to here.
+    zeroed: u64,
+}
+
+/// The frame that records go into.
+#[derive(Clone, Copy, Debug)]
+struct OpenFrame {
+    /// Where the next block goes.
+    position: u64,
+    blocks: u32,
+    chain: u32,
+    records: u64,
+    payload_len: u64,
+}
+
+impl LogWriter {
+    /// Begins a log, or continues one whose frames are all durable, with a new segment where the options say.
+    ///
+    /// # Errors
+    /// [`FormatError::OutOfOrder`] for numbers that contradict each other; [`FormatError::Io`] if the segment exists
+    /// already or the medium fails.
+    pub fn create(medium: Arc<dyn Medium>, options: LogOptions) -> Result<Self, FormatError> {
+        Self::begin(medium, options, &[])
+    }
+
+    /// Continues a log after a scan, with a new segment that opens with the frames that nothing vouched for.
+    ///
+    /// The segment gets its name when these frames are durable in it, so a crash on the way changes nothing. What the
+    /// scan said of numbers and segments replaces what the options say. Keep a torn tail's bytes aside before: they are
+    /// void afterwards.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub fn resume(medium: Arc<dyn Medium>, options: LogOptions, tail: &LogTail) -> Result<Self, FormatError> {
+        let unvouched: Vec<_> = tail.unvouched().collect();
+        let options = LogOptions { next: tail.next, closed: tail.segments.clone(), ..options };
+        Self::begin(medium, options, &unvouched)
+    }
+
+    fn begin(medium: Arc<dyn Medium>, options: LogOptions, repeated: &[&Frame]) -> Result<Self, FormatError> {
+        let next = options.next;
+        if next.frame == 0 || !is_zero_step(options.zero_step) {
+            return Err(FormatError::OutOfOrder { what: "a log was created with numbers that contradict each other" });
+        }
+        let current = Segment::create(&*medium, &options, next, repeated.len() as u64)?;
+        let next = NextFrame { segment: next.segment.saturating_add(1), ..next };
+        let buffer = Vec::with_capacity(block::SIZE + MAX_BLOCK + PAGE);
+        let mut this = Self { medium, options, current, open: None, buffer, next, failed: None };
+        for frame in repeated {
+            this.repeat(frame)?;
+        }
+        // A repeated frame never was in a segment that gets no more frames: the number of the last one stays below.
+        let first = this.current.header.first_frame;
+        this.options.closed.iter_mut().for_each(|closed| closed.last_frame = closed.last_frame.min(first - 1));
+        this.current.publish(&*this.medium)?;
+        Ok(this)
+    }
+
+    /// Writes a frame again, under its number.
+    fn repeat(&mut self, frame: &Frame) -> Result<(), FormatError> {
+        let CommitInfo { incarnation, cut_tick, tick_reserve, wall_clock, .. } = *frame.info();
+        let mut open = self.open_frame()?;
+        self.append(&mut open, frame.payload())?;
+        open.records = frame.info().records;
+        self.open = Some(open);
+        self.end_frame(Commit { incarnation, cut_tick, tick_reserve, wall_clock }, false).map(drop)
+    }
+
+    /// Says what a component's number stands for, in the open frame.
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`], and nothing changed; [`FormatError::Io`], which is final.
+    pub fn define(&mut self, component: &ComponentRecord) -> Result<(), FormatError> {
+        component.check()?;
+        let ComponentRecord { id, name, key_schema, value_schema } = component;
+        self.record(RecordKind::Define, *id, 0, [name.as_bytes(), key_schema.as_bytes(), value_schema.as_bytes()])
+    }
+
+    /// Adds a key and its value to the open frame.
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`], and nothing changed; [`FormatError::Io`], which is final.
+    pub fn put(&mut self, component: u32, version: u64, key: &[u8], value: &[u8]) -> Result<(), FormatError> {
+        check_len("a key", key.len(), MAX_VALUE_LEN)?;
+        check_len("a value", value.len(), MAX_VALUE_LEN)?;
+        self.record(RecordKind::Put, component, version, [key, value, &[]])
+    }
+
+    /// Adds a key's removal to the open frame.
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`], and nothing changed; [`FormatError::Io`], which is final.
+    pub fn remove(&mut self, component: u32, version: u64, key: &[u8]) -> Result<(), FormatError> {
+        check_len("a key", key.len(), MAX_VALUE_LEN)?;
+        self.record(RecordKind::Remove, component, version, [key, &[], &[]])
+    }
+
+    /// Ends the open frame and makes it durable; a frame without records is one too.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`], which is final: the frame may or may not be there when the log is read.
+    pub fn commit(&mut self, commit: Commit) -> Result<FrameInfo, FormatError> {
+        self.guarded(|this| this.end_frame(commit, false))
+    }
+
+    /// Drops what the open frame has; its number is used again.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`] if an earlier call failed with it.
+    pub fn abort(&mut self) -> Result<(), FormatError> {
+        self.guarded(|this| {
+            this.open = None;
+            this.buffer.clear();
+            Ok(())
+        })
+    }
+
+    /// Ends the open frame, and the log with it: whoever reads it knows that it is whole, and takes any damage for what it is.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`]: the frame may or may not be there when the log is read.
+    pub fn seal(mut self, commit: Commit) -> Result<FrameInfo, FormatError> {
+        self.guarded(|this| {
+            let info = this.end_frame(commit, true)?;
+            let seal = Seal { frame: info.frame, frames_end: this.current.end, commit: info.commit_checksum };
+            this.current.seal(&seal)?;
+            Ok(info)
+        })
+    }
+
+    /// Begins a new segment, if the current one has any frame. Frames do so by themselves where the segment is long enough.
+    ///
+    /// # Errors
+    /// [`FormatError::OutOfOrder`] while a frame is open, and nothing changed; [`FormatError::Io`], which is final.
+    pub fn roll(&mut self) -> Result<(), FormatError> {
+        if self.open.is_some() {
+            return Err(FormatError::OutOfOrder { what: "a segment was to be closed while a frame was open" });
+        }
+        self.guarded(Self::begin_segment)
+    }
+
+    /// The segments that get no more frames, oldest first.
+    pub fn closed(&self) -> &[ClosedSegment] {
+        &self.options.closed
+    }
+
+    /// Removes closed segments that hold no frame after `frame`, because a snapshot file has them all. Files that are gone already do
+    /// not matter. Returns how many it removed.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`]; unlike elsewhere it is not final, and the call may be repeated.
+    pub fn remove_covered(&mut self, frame: u64) -> Result<usize, FormatError> {
+        let covered = self.options.closed.iter().take_while(|closed| closed.last_frame <= frame).count();
+        for closed in &self.options.closed[..covered] {
+            remove_if_present(&*self.medium, &names::log_name(closed.segment))?;
+        }
+        if covered > 0 {
+            sync_directory(&*self.medium)?;
+            self.options.closed.drain(..covered);
+        }
+        Ok(covered)
+    }
+
+    /// The number of the open frame, or of the next one.
+    pub fn frame(&self) -> u64 {
+        self.next.frame
+    }
+
+    /// The last frame that is durable.
+    pub fn durable_through(&self) -> u64 {
+        self.next.frame - 1
+    }
+
+    /// The number of the segment that is written.
+    pub fn segment(&self) -> u64 {
+        self.current.header.segment
+    }
+
+    /// How many bytes of records the open frame has.
+    pub fn open_bytes(&self) -> u64 {
+        self.open.map_or(0, |open| open.payload_len)
+    }
+
+    /// The failure that ended the log, if one did.
+    pub fn failed(&self) -> Option<&FormatError> {
+        self.failed.as_ref()
+    }
+
+    /// Runs a step, and makes its failure final.
+    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, FormatError>) -> Result<T, FormatError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        step(self).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    /// The lengths of the parts were checked.
+    fn record(&mut self, kind: RecordKind, component: u32, version: u64, parts: [&[u8]; 3]) -> Result<(), FormatError> {
+        self.guarded(|this| {
+            let lens = parts.map(|part| part.len() as u32);
+            let mut open = this.open_frame()?;
+            this.append(&mut open, &RecordHeader { kind, component, version, lens }.encode())?;
+            for part in parts {
+                this.append(&mut open, part)?;
+                this.append(&mut open, &ZEROS[..padding(part.len(), VALUE_ALIGN)])?;
+            }
+            open.records += 1;
+            this.open = Some(open);
+            Ok(())
+        })
+    }
+
+    /// The open frame; begins one, in a new segment if the current one is long enough.
+    fn open_frame(&mut self) -> Result<OpenFrame, FormatError> {
+        if let Some(open) = self.open {
+            return Ok(open);
+        }
+        if self.current.is_named && self.current.end >= self.options.segment_bytes {
+            self.begin_segment()?;
+        }
+        self.buffer.clear();
+        self.buffer.resize(block::SIZE, 0);
+        Ok(OpenFrame { position: self.current.end, blocks: 0, chain: 0, records: 0, payload_len: 0 })
+    }
+
+    /// Appends to the frame's payload; writes a block whenever one is full.
+    fn append(&mut self, open: &mut OpenFrame, mut bytes: &[u8]) -> Result<(), FormatError> {
+        open.payload_len += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let room = block::SIZE + MAX_BLOCK - self.buffer.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+            if now.len() == room {
+                self.close_data_block(open)?;
+                self.write_buffer(open)?;
+                self.buffer.resize(block::SIZE, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the block that the buffer holds.
+    fn close_data_block(&mut self, open: &mut OpenFrame) -> Result<(), FormatError> {
+        let index = open.blocks;
+        open.blocks = index.checked_add(1).ok_or(FormatError::TooLarge {
+            what: "a frame",
+            found: open.payload_len,
+            limit: u64::from(u32::MAX) * MAX_BLOCK as u64,
+        })?;
+        open.chain = chain(open.chain, self.close_block(0, BlockKind::Data, index));
+        Ok(())
+    }
+
+    /// Closes the block that starts at `start` in the buffer; returns its checksum.
+    fn close_block(&mut self, start: usize, kind: BlockKind, index: u32) -> u32 {
+        let payload_len = (self.buffer.len() - start - block::SIZE) as u32;
+        self.buffer.extend_from_slice(&ZEROS[..padding(self.buffer.len(), BLOCK_ALIGN)]);
+        let frame = self.next.frame;
+        let header = BlockHeader { kind, payload_len, frame, durable_through: frame - 1, index };
+        header.close(&mut self.buffer[start..], self.current.seed)
+    }
+
+    /// Writes the buffer and empties it.
+    fn write_buffer(&mut self, open: &mut OpenFrame) -> Result<(), FormatError> {
+        let end = open.position + self.buffer.len() as u64;
+        self.current.zero_to(end)?;
+        self.current.write(&self.buffer, open.position)?;
+        self.buffer.clear();
+        open.position = end;
+        Ok(())
+    }
+
+    fn end_frame(&mut self, commit: Commit, sealed: bool) -> Result<FrameInfo, FormatError> {
+        let mut open = self.open_frame()?;
+        if self.buffer.len() > block::SIZE {
+            self.close_data_block(&mut open)?;
+        } else {
+            self.buffer.clear();
+        }
+        let info = CommitInfo {
+            frame: self.next.frame,
+            blocks: open.blocks,
+            records: open.records,
+            payload_len: open.payload_len,
+            chain: open.chain,
+            previous_commit: self.next.previous_commit,
+            incarnation: commit.incarnation,
+            cut_tick: commit.cut_tick,
+            previous_cut: self.next.previous_cut,
+            tick_reserve: commit.tick_reserve,
+            wall_clock: commit.wall_clock,
+            sealed,
+        };
+        let start = self.buffer.len();
+        self.buffer.resize(start + block::SIZE, 0);
+        self.buffer.extend_from_slice(&info.encode());
+        let commit_checksum = self.close_block(start, BlockKind::Commit, open.blocks);
+        let end = open.position as usize + self.buffer.len();
+        self.buffer.extend_from_slice(&ZEROS[..padding(end, PAGE)]);
+        self.write_buffer(&mut open)?;
+        self.current.sync()?;
+
+        let offset = std::mem::replace(&mut self.current.end, open.position);
+        self.open = None;
+        self.next.previous_commit = commit_checksum;
+        self.next.previous_cut = commit.cut_tick;
+
+        self.next.frame += 1;
+        Ok(FrameInfo {
+            frame: info.frame,
+            segment: self.current.header.segment,
+            offset,
+            bytes: open.position - offset,
+            records: info.records,
+            commit_checksum,
+        })
+    }
+
+    /// Closes the current segment, whose frames are all durable, and begins the next one.
+    fn begin_segment(&mut self) -> Result<(), FormatError> {
+        if self.next.frame == self.current.header.first_frame {
+            return Ok(());
+        }
+        let mut next = Segment::create(&*self.medium, &self.options, self.next, 0)?;
+        next.publish(&*self.medium)?;
+        let old = std::mem::replace(&mut self.current, next);
+        self.options.closed.push(ClosedSegment { segment: old.header.segment, last_frame: self.next.frame - 1 });
+        self.next.segment += 1;
+        // Only now: a last segment that is cut and has no seal would be taken for damaged.
+        old.file.set_len(old.end).map_err(FormatError::io("cut", &old.name))
+    }
+}
+
+impl Segment {
+    /// Makes a segment with its first zeros, durable under a temporary name; `repeated` frames will follow before it
+    /// gets its own.
+    fn create(medium: &dyn Medium, options: &LogOptions, next: NextFrame, repeated: u64) -> Result<Self, FormatError> {
+        let name = names::log_name(next.segment);
+        let listed = medium.list().map_err(|error| FormatError::io("list", &medium.location())(error))?;
+        if listed.contains(&name) {
+            return Err(FormatError::io("create", &name)(io::ErrorKind::AlreadyExists.into()));
+        }
+        let temporary = format!("{name}{}", names::TEMPORARY);
+        remove_if_present(medium, &temporary)?;
+        let header = SegmentHeader {
+            store: options.store,
+            segment: next.segment,
+            salt: mix(options.salt ^ mix(next.segment)),
+            first_frame: next.frame,
+            durable_through: next.frame - 1 + repeated,
+            zero_step: options.zero_step,
+        };
+        let file = medium.create(&temporary).map_err(FormatError::io("create", &temporary))?;
+        let seed = header.seed();
+        let mut this =
+            Self { file, name: temporary, is_named: false, header, seed, end: PAGE_BYTES, zeroed: PAGE_BYTES };
+        this.write(&header.encode(), 0)?;
+        this.zero_to(u64::from(header.zero_step))?;
+        Ok(this)
+    }
+
+    /// Gives the segment its name, now that all that it must hold is durable.
+    fn publish(&mut self, medium: &dyn Medium) -> Result<(), FormatError> {
+        let name = names::log_name(self.header.segment);
+        medium.rename(&self.name, &name).map_err(FormatError::io("rename", &self.name))?;
+        sync_directory(medium)?;
+        self.file = medium.open(&name).map_err(FormatError::io("open", &name))?;
+        self.name = name;
+        self.is_named = true;
+        Ok(())
+    }
+
+    /// Makes zeros durable up to the whole step at or after `end`.
+    fn zero_to(&mut self, end: u64) -> Result<(), FormatError> {
+        if end <= self.zeroed {
+            return Ok(());
+        }
+        let end = end.next_multiple_of(u64::from(self.header.zero_step));
+        while self.zeroed < end {
+            let len = (end - self.zeroed).min(ZERO_PIECE as u64);
+            self.write(&ZERO_BYTES[..len as usize], self.zeroed)?;
+            self.zeroed += len;
+        }
+        self.sync()
+    }
+
+    /// Writes the seal, makes it durable, then cuts the file after it.
+    fn seal(&mut self, seal: &Seal) -> Result<(), FormatError> {
+        let limit = i64::MAX as u64;
+        let offset = Seal::offset(seal.frames_end, self.header.zero_step);
+        let offset = offset.ok_or(FormatError::TooLarge { what: "a log segment", found: seal.frames_end, limit })?;
+        // What an aborted frame left there would not be covered by anything.
+        self.write(&ZEROS[..(offset - seal.frames_end) as usize], seal.frames_end)?;
+        self.write(&seal.encode(self.seed), offset)?;
+        self.sync()?;
+        self.file.set_len(offset + PAGE_BYTES).map_err(FormatError::io("cut", &self.name))?;
+        self.sync()
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<(), FormatError> {
+        self.file.write_at(bytes, offset).map_err(FormatError::io("write to", &self.name))
+    }
+
+    fn sync(&self) -> Result<(), FormatError> {
+        self.file.sync().map_err(FormatError::io("sync", &self.name))
+    }
+}
+
+fn remove_if_present(medium: &dyn Medium, name: &str) -> Result<(), FormatError> {
+    match medium.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FormatError::io("remove", name)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_directory(medium: &dyn Medium) -> Result<(), FormatError> {
+    medium.sync_directory().map_err(|error| FormatError::io("sync directory", &medium.location())(error))
+}
+
+/// Spreads a number over 64 bits (the finalizer of splitmix64), so that segments of one process have unlike salts.
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

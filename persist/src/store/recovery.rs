@@ -1,0 +1,252 @@
+//! Opening a directory: find the newest state that can be proven whole.
+//!
+//! 1. Take the lock.
+//! 2. Choose the newest snapshot file that opens and whose log goes on from it.
+//! 3. Keep a torn tail aside. Repeat, in a new segment, the frames that no later one vouches for, and make that durable: what was read
+//!    may have been in the page cache only.
+//! 4. Serve.
+//!
+//! Every step may be cut short by a crash and begun anew. Nothing is removed before what replaces it is durable.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::catalog::{Catalog, Dormant};
+use super::options::Options;
+use super::persister::{Identity, Recovered, TICKS_RESERVED, wall_clock};
+use super::status::{Figures, Shared};
+use crate::error::OpenError;
+use crate::format::component::ComponentRecord;
+use crate::format::names::{TEMPORARY, log_segment, snapshot_generation, snapshot_name};
+use crate::format::snapshot::SnapshotHeader;
+use crate::format::{FormatError, PAGE};
+use crate::hash::HashKey;
+use crate::log::{Frame, LogOptions, LogScan, LogTail, LogWriter, Record, TornTail};
+use crate::medium::{Medium, MediumFile};
+use crate::snapshot_file::{Codec, SnapshotFile, SnapshotFileWriter};
+use crate::sync::{Arc, Mutex};
+
+/// What opening a directory found. See [`DurableStore::report`](crate::DurableStore::report).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// Whether the directory was empty, and is a store now.
+    pub created: bool,
+    /// Whether the store was closed properly before.
+    pub sealed: bool,
+    /// The snapshot file in use.
+    pub snapshot_file: String,
+    /// How many entries it has.
+    pub entries: u64,
+    /// How many frames of the log lie behind it.
+    pub frames: usize,
+    /// Bytes at the log's end that were never acknowledged; they were kept in [`kept_aside`](Self::kept_aside).
+    pub torn: Option<TornTail>,
+    /// The file that torn bytes were copied to.
+    pub kept_aside: Option<String>,
+    /// Snapshot files that could not be used, and why. An older one served instead.
+    pub skipped: Vec<(String, FormatError)>,
+    /// How long it took.
+    pub time: std::time::Duration,
+}
+
+/// What a directory holds: a snapshot file, and the log behind it.
+struct Found {
+    file: SnapshotFile,
+    tail: LogTail,
+    skipped: Vec<(String, FormatError)>,
+    /// Snapshot files that a newer one replaces.
+    older: Vec<String>,
+}
+
+/// Everything that a store starts with.
+pub(crate) struct Opened {
+    pub(crate) recovered: Recovered,
+    pub(crate) report: OpenReport,
+    /// Where the clock starts.
+    pub(crate) start_tick: u64,
+}
+
+pub(crate) fn open(_options: &Options, medium: Arc<dyn Medium>) -> Result<Opened, OpenError> {
+    let started = Instant::now();
+    let location = medium.location();
+    let file_error = |source| OpenError::File { location: location.clone(), source };
+    let lock = medium.lock().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => OpenError::InUse { location: location.clone() },
+        _ => OpenError::Io { operation: "lock", location: location.clone(), source },
+    })?;
+    let names =
+        medium.list().map_err(|source| OpenError::Io { operation: "list", location: location.clone(), source })?;
+    for left in names.iter().filter(|name| name.ends_with(TEMPORARY) && name.starts_with("snapshot-")) {
+        // A snapshot file that a crash interrupted. If it stays, a new one can't be created under its name.
+        medium.remove(left).map_err(FormatError::io("remove", left)).map_err(file_error)?;
+    }
+    let created = !names.iter().any(|name| snapshot_generation(name).is_some());
+    if created {
+        if names.iter().any(|name| log_segment(name).is_some()) {
+            return Err(OpenError::NoSnapshotFile { location });
+        }
+        create(&*medium).map_err(file_error)?;
+    }
+    let names = if created { vec![snapshot_name(1)] } else { names };
+    let found = find(&*medium, &names).map_err(file_error)?;
+
+    let header = *found.file.header();
+    let last = found.tail.last;
+    let sealed = found.tail.sealed;
+    let start_tick = match last {
+        Some(last) if sealed => last.cut_tick.max(header.cut_tick) + 1,
+        Some(last) => last.tick_reserve.max(header.tick_reserve) + 1,
+        None if created => 1,
+        None => header.tick_reserve + 1,
+    };
+    let identity = Identity {
+        store: header.store,
+        hash_key: HashKey(header.hash_key),
+        incarnation: next_incarnation(last.map_or(header.incarnation, |last| last.incarnation)),
+    };
+    let kept_aside = match &found.tail.torn {
+        Some(torn) => Some(keep_aside(&*medium, torn).map_err(file_error)?),
+        None => None,
+    };
+    let resumed = if found.tail.torn.is_some() || found.tail.unvouched().next().is_some() {
+        let options = LogOptions::new(identity.store, crate::random::number());
+        Some(LogWriter::resume(Arc::clone(&medium), options, &found.tail).map_err(file_error)?)
+    } else {
+        None
+    };
+    let report = OpenReport {
+        created,
+        sealed,
+        snapshot_file: found.file.name().to_owned(),
+        entries: found.file.entries(),
+        frames: found.tail.frames.len(),
+        torn: found.tail.torn.clone(),
+        kept_aside,
+        skipped: found.skipped,
+        time: started.elapsed(),
+    };
+    let mut log = found.tail;
+    let frames: Arc<[Frame]> = std::mem::take(&mut log.frames).into();
+    let frame = frames.last().map_or(header.frame, |frame| frame.info().frame);
+    let tail_bytes = frames.iter().map(|frame| frame.info().payload_len + PAGE as u64).sum();
+    let catalog = catalog(Arc::new(found.file), &frames);
+    let defined: HashSet<u32> = catalog.dormant.values().map(|dormant| dormant.record.id).collect();
+    let generation = names.iter().filter_map(|name| snapshot_generation(name)).max().unwrap_or(header.generation);
+    let durable = last.map_or(header.cut_tick, |last| last.cut_tick.max(header.cut_tick));
+    let figures = Figures { tail_bytes, generation: header.generation, ..Figures::default() };
+    let recovered = Recovered {
+        shared: Arc::new(Shared::new(durable, figures)),
+        catalog: Arc::new(Mutex::new(catalog)),
+        medium,
+        identity,
+        defined,
+        generation,
+        frame,
+        tail_bytes,
+        log,
+        resumed,
+        older: found.older,
+        lock,
+    };
+    Ok(Opened { recovered, report, start_tick })
+}
+
+/// Makes an empty directory a store: its first snapshot file holds nothing but who it is.
+fn create(medium: &dyn Medium) -> Result<(), FormatError> {
+    let number = crate::random::number;
+    let header = SnapshotHeader {
+        store: u128::from(number()) << 64 | u128::from(number()),
+        generation: 1,
+        incarnation: next_incarnation(0),
+        cut_tick: 0,
+        frame: 0,
+        tick_reserve: TICKS_RESERVED,
+        wall_clock: wall_clock(),
+        hash_key: [number(), number()],
+    };
+    let name = snapshot_name(1);
+    let temporary = format!("{name}{TEMPORARY}");
+    SnapshotFileWriter::create(medium, &temporary, header, Codec::Raw)?.finish()?;
+    medium.rename(&temporary, &name).map_err(FormatError::io("rename", &temporary))?;
+    medium.sync_directory().map_err(FormatError::io("sync the directory of", &name))
+}
+
+/// Finds the newest snapshot file that opens and whose log goes on from it.
+fn find(medium: &dyn Medium, names: &[String]) -> Result<Found, FormatError> {
+    let mut files: Vec<_> = names.iter().filter(|name| snapshot_generation(name).is_some()).cloned().collect();
+    files.sort_unstable_by_key(|name| std::cmp::Reverse(snapshot_generation(name)));
+    let mut skipped = Vec::new();
+    for (index, name) in files.iter().enumerate() {
+        match try_file(medium, name) {
+            Ok((file, tail)) => {
+                let older = files[index..].to_vec();
+                return Ok(Found { file, tail, skipped, older });
+            }
+            Err(error) => skipped.push((name.clone(), error)),
+        }
+    }
+    // The newest one's error is the one that matters.
+    Err(skipped.swap_remove(0).1)
+}
+
+fn try_file(medium: &dyn Medium, name: &str) -> Result<(SnapshotFile, LogTail), FormatError> {
+    let mapping = medium.map(name).map_err(FormatError::io("map", name))?;
+    let file = SnapshotFile::open(name, mapping)?;
+    let tail = LogScan::read(medium, file.header().store, file.header().frame)?;
+    Ok((file, tail))
+}
+
+/// All components that the file or a frame behind it names; none was asked for yet.
+fn catalog(file: Arc<SnapshotFile>, frames: &Arc<[Frame]>) -> Catalog {
+    let mut dormant = BTreeMap::new();
+    let mut add = |record: ComponentRecord| {
+        let component = Dormant { record, base: Arc::clone(&file), tail: Arc::clone(frames) };
+        dormant.insert(component.record.name.clone(), component);
+    };
+    file.components().for_each(|component| add(component.record().clone()));
+    for record in frames.iter().flat_map(Frame::records) {
+        if let Record::Define { component, name, key_schema, value_schema } = record {
+            add(ComponentRecord {
+                id: component,
+                name: name.to_owned(),
+                key_schema: key_schema.to_owned(),
+                value_schema: value_schema.to_owned(),
+            });
+        }
+    }
+    let next_id = dormant.values().map(|component| component.record.id + 1).max().unwrap_or(0);
+    Catalog { active: Vec::new(), dormant, next_id, to_warm: VecDeque::new() }
+}
+
+/// An incarnation that no earlier opening had: versions of writes that a crash lost may return in another one.
+fn next_incarnation(last: u32) -> u32 {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    last.saturating_add(1).max(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+/// Copies a torn tail into a file of its own.
+fn keep_aside(medium: &dyn Medium, torn: &TornTail) -> Result<String, FormatError> {
+    let name = format!("torn-{:016x}-{:08x}.log-part", torn.segment, torn.offset);
+    let segment = medium.open(&torn.file).map_err(FormatError::io("open", &torn.file))?;
+    let _ = medium.remove(&name);
+    let copy = medium.create(&name).map_err(FormatError::io("create", &name))?;
+    copy_range(&*segment, &*copy, torn).map_err(FormatError::io("copy a torn tail to", &name))?;
+    medium.sync_directory().map_err(FormatError::io("sync the directory of", &name))?;
+    Ok(name)
+}
+
+fn copy_range(from: &dyn MediumFile, to: &dyn MediumFile, torn: &TornTail) -> io::Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    let mut done = 0;
+    while done < torn.bytes {
+        let piece = (torn.bytes - done).min(buffer.len() as u64);
+        // At most the buffer's length.
+        let piece_bytes = &mut buffer[..piece as usize];
+        from.read_at(piece_bytes, torn.offset + done)?;
+        to.write_at(piece_bytes, done)?;
+        done += piece;
+    }
+    to.sync()
+}

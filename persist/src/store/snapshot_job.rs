@@ -1,0 +1,159 @@
+//! A snapshot file that is being written, piece by piece.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use stillpoint::{ScanPosition, Snapshot};
+
+use super::catalog::{ActiveComponent, Dormant, file_failed};
+use super::persister::{Identity, wall_clock};
+use super::status::SnapshotFileReport;
+use crate::error::DurabilityError;
+use crate::format::FormatError;
+use crate::format::names::{TEMPORARY, snapshot_name};
+use crate::format::snapshot::SnapshotHeader;
+use crate::hash::HashKey;
+use crate::medium::Medium;
+use crate::snapshot_file::{Codec, SnapshotFile, SnapshotFileWriter};
+use crate::sync::Arc;
+
+/// Chunks of an unfinished base that one step brings in.
+const WARM_STEP: u32 = 16;
+
+/// Writes what a snapshot sees into a file.
+pub(crate) struct SnapshotJob {
+    name: String,
+    temporary: String,
+    file: Option<SnapshotFileWriter>,
+    snapshot: Snapshot,
+    hash_key: HashKey,
+    sources: VecDeque<Source>,
+    /// The component that is being written, and where.
+    at: Option<At>,
+    header: SnapshotHeader,
+    started: Instant,
+}
+
+/// Where a component's entries come from.
+pub(crate) enum Source {
+    Active(Arc<dyn ActiveComponent>),
+    Dormant(Dormant),
+}
+
+impl Source {
+    /// The component, if the program has asked for it.
+    pub(crate) fn active(&self) -> Option<&dyn ActiveComponent> {
+        match self {
+            Self::Active(component) => Some(&**component),
+            Self::Dormant(_) => None,
+        }
+    }
+}
+
+enum At {
+    /// What lies under the component comes in first, so that the map has it all.
+    Warming(Arc<dyn ActiveComponent>, u32),
+    Entries(Arc<dyn ActiveComponent>, ScanPosition),
+}
+
+/// A snapshot file that is durable under its name.
+pub(crate) struct Published {
+    pub(crate) file: Arc<SnapshotFile>,
+    pub(crate) report: SnapshotFileReport,
+    /// The last frame that it covers.
+    pub(crate) frame: u64,
+}
+
+impl SnapshotJob {
+    /// Creates the file. `tick_reserve` is what the frame of the snapshot set aside.
+    pub(crate) fn begin(
+        medium: &dyn Medium,
+        identity: &Identity,
+        snapshot: Snapshot,
+        sources: VecDeque<Source>,
+        generation: u64,
+        frame: u64,
+        tick_reserve: u64,
+    ) -> Result<Self, DurabilityError> {
+        let header = SnapshotHeader {
+            store: identity.store,
+            generation,
+            incarnation: identity.incarnation,
+            cut_tick: snapshot.tick(),
+            frame,
+            tick_reserve,
+            wall_clock: wall_clock(),
+            hash_key: identity.hash_key.0,
+        };
+        let name = snapshot_name(generation);
+        let temporary = format!("{name}{TEMPORARY}");
+        let file = SnapshotFileWriter::create(medium, &temporary, header, Codec::Raw).map_err(file_failed)?;
+        Ok(Self {
+            name,
+            temporary,
+            file: Some(file),
+            snapshot,
+            hash_key: identity.hash_key,
+            sources,
+            at: None,
+            header,
+            started: Instant::now(),
+        })
+    }
+
+    /// Writes the next piece; hands out the file once it is done.
+    pub(crate) fn advance(&mut self, medium: &dyn Medium) -> Result<Option<Published>, DurabilityError> {
+        let Some(file) = &mut self.file else { unreachable!("a job that is done is not advanced") };
+        match self.at.take() {
+            Some(At::Warming(component, from)) => {
+                self.at = Some(match component.warm(from, WARM_STEP).map_err(DurabilityError::Unreadable)? {
+                    Some(next) => At::Warming(component, next),
+                    None => At::Entries(component, ScanPosition::START),
+                });
+            }
+            Some(At::Entries(component, from)) => {
+                let next = component.write_entries(&self.snapshot, from, file)?;
+                self.at = next.map(|next| At::Entries(component, next));
+            }
+            None => match self.sources.pop_front() {
+                Some(Source::Active(component)) => {
+                    file.begin_component(component.record().clone()).map_err(file_failed)?;
+                    self.at = Some(At::Warming(component, 0));
+                }
+                Some(Source::Dormant(dormant)) => {
+                    file.begin_component(dormant.record.clone()).map_err(file_failed)?;
+                    dormant.write_entries(self.hash_key, file)?;
+                }
+                None => return self.finish(medium).map(Some),
+            },
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self, medium: &dyn Medium) -> Result<Published, DurabilityError> {
+        let Some(file) = self.file.take() else { unreachable!("a job is finished once") };
+        file.finish().map_err(file_failed)?;
+        let io = |operation| {
+            let name = &self.temporary;
+            move |error| file_failed(FormatError::io(operation, name)(error))
+        };
+        medium.rename(&self.temporary, &self.name).map_err(io("rename"))?;
+        medium.sync_directory().map_err(io("sync the directory of"))?;
+        let mapping = medium.map(&self.name).map_err(io("map"))?;
+        let file = SnapshotFile::open(&self.name, mapping).map_err(file_failed)?;
+        let report = SnapshotFileReport {
+            generation: self.header.generation,
+            bytes: file.bytes(),
+            entries: file.entries(),
+            time: self.started.elapsed(),
+        };
+        Ok(Published { file: Arc::new(file), report, frame: self.header.frame })
+    }
+
+    /// Removes the unfinished file.
+    pub(crate) fn discard(&mut self, medium: &dyn Medium) {
+        self.file = None;
+        // What is left behind is removed by the next start.
+        let _ = medium.remove(&self.temporary);
+    }
+}
