@@ -66,6 +66,9 @@ pub struct Replay {
     /// Tells on the standard output what has become durable, for the process that watches this one
     #[arg(long, hide = true)]
     pub acknowledge: bool,
+    /// Bytes of log after which a snapshot file is written, for the process that watches this one
+    #[arg(long, hide = true)]
+    pub tail_bytes_max: Option<u64>,
 }
 
 impl Replay {

@@ -16,6 +16,7 @@
 //! | [`fold`] | what flights add up to |
 //! | [`mod@reference`] | the same computed plainly, to check against |
 //! | [`report`], [`memory`] | what is told about a run |
+//! | [`state`] | what is kept in the store |
 //! | [`replay`], [`demo`] | what the program does |
 
 pub mod args;
@@ -28,3 +29,4 @@ pub mod reference;
 pub mod replay;
 pub mod report;
 pub mod shipped;
+pub mod state;

@@ -4,10 +4,14 @@
 use std::{error::Error, iter, process::ExitCode};
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use stillpoint_cli::{
     args::{Cli, Command},
     demo, replay,
 };
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // Wrong usage ends the process here, with a message and exit code 2.
