@@ -11,6 +11,9 @@ use std::{
     io::{self, IsTerminal},
 };
 
+/// How wide a paragraph may be.
+const COLUMNS: usize = 96;
+
 pub use figures::{bytes, count, decimal, duration, rate, signed};
 pub use table::{Align, Table};
 
@@ -107,9 +110,24 @@ impl Report {
         self
     }
 
-    /// Adds a paragraph as it is given.
+    /// Adds a paragraph, its words laid out in lines of at most 96 columns.
     pub fn paragraph(mut self, text: &str) -> Self {
-        self.part(&format!("{}\n", text.trim_end()));
+        let mut laid_out = String::new();
+        let mut width = 0;
+        for word in text.split_whitespace() {
+            let length = word.chars().count();
+            if width > 0 && width + 1 + length > COLUMNS {
+                laid_out.push('\n');
+                width = 0;
+            } else if width > 0 {
+                laid_out.push(' ');
+                width += 1;
+            }
+            laid_out.push_str(word);
+            width += length;
+        }
+        laid_out.push('\n');
+        self.part(&laid_out);
         self
     }
 
