@@ -16,6 +16,9 @@ struct Arguments {
     /// How many rounds.
     #[arg(long)]
     rounds: Option<usize>,
+    /// How many keys the loaded maps have: a thousand, and all is in the nearest cache.
+    #[arg(long)]
+    keys: Option<u32>,
     /// Only rows whose section and name, as in "u64 → u64: get, uniform, pin/1 ×2", contain this.
     #[arg(long)]
     only: Option<String>,
@@ -25,6 +28,7 @@ fn main() {
     let arguments = Arguments::parse();
     let mut extent = if arguments.full { Extent::FULL } else { Extent::SHORT };
     extent.rounds = arguments.rounds.unwrap_or(extent.rounds);
+    extent.keys = arguments.keys.unwrap_or(extent.keys);
 
     println!("{}.", Environment::look());
     println!(
