@@ -4,15 +4,16 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::iter::FusedIterator;
+use std::ptr;
 use std::sync::Arc;
-use std::vec;
 
 use crate::map::Map;
 use crate::raw::chain::{self, VersionHeader, VersionNode};
 use crate::raw::engine::{Engine, Worker};
 use crate::raw::registry::Registered;
-use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Position;
+use crate::sync::prefetch;
 use crate::{ForeignStore, Versioned, tuning};
 
 /// A consistent view of all maps of a store at one moment. See [`Store::snapshot`](crate::Store::snapshot).
@@ -217,12 +218,13 @@ where
             .table
             // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
             .find(hash, |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)?;
-        self.read(slot).map(|(_, seen)| seen)
+        self.read(slot, slot.head().1).map(|(_, seen)| seen)
     }
 
-    /// What the snapshot sees in a slot. The caller is pinned; what is returned needs no pin.
-    fn read(&self, slot: &SlotHeader) -> Option<(&'s K, Versioned<'s, V>)> {
-        let version = self.snapshot.version_of(slot)?;
+    /// What the snapshot sees in a slot, from its head. The caller is pinned; what is returned needs no pin.
+    #[inline]
+    fn read(&self, slot: &SlotHeader, head: Head<'_>) -> Option<(&'s K, Versioned<'s, V>)> {
+        let version = chain::at_from(head, self.snapshot.tick(), &self.snapshot.engine.clock)?;
         // SAFETY: a version of this map that the snapshot sees is not retired while the snapshot lives.
         let value = unsafe { VersionNode::<V>::value(version) }?;
         // SAFETY: a slot in which a live snapshot sees a value is not purged.
@@ -238,7 +240,14 @@ where
     /// # Progress
     /// Lock-free. Pins for each step only; writers go on.
     pub fn iter(&self) -> Iter<'s, K, V> {
-        Iter { view: *self, position: Some(Position::START), buffer: Vec::new().into_iter() }
+        Iter {
+            view: *self,
+            position: Some(Position::START),
+            slots: Vec::with_capacity(tuning::SCAN_STEP),
+            heads: Vec::with_capacity(tuning::SCAN_STEP),
+            entries: Vec::with_capacity(tuning::SCAN_STEP),
+            next: 0,
+        }
     }
 
     /// As [`iter`](Self::iter), with versions.
@@ -265,7 +274,13 @@ where
 pub struct Iter<'s, K, V> {
     view: SnapshotOf<'s, K, V>,
     position: Option<Position>,
-    buffer: vec::IntoIter<(&'s K, Versioned<'s, V>)>,
+    /// Scratch of [`refill`](Self::refill), empty between its calls: these need its pin.
+    slots: Vec<&'s SlotHeader>,
+    /// As above: slots with their heads.
+    heads: Vec<(&'s SlotHeader, Head<'s>)>,
+    entries: Vec<(&'s K, Versioned<'s, V>)>,
+    /// The entry that comes next.
+    next: usize,
 }
 
 impl<K, V> fmt::Debug for Iter<'_, K, V> {
@@ -281,27 +296,36 @@ where
 {
     fn next_versioned(&mut self) -> Option<(&'s K, Versioned<'s, V>)> {
         loop {
-            if let Some(entry) = self.buffer.next() {
+            if let Some(&entry) = self.entries.get(self.next) {
+                self.next += 1;
                 return Some(entry);
             }
             self.refill(self.position?);
         }
     }
 
+    /// Collects the next entries under one pin, in three passes over buckets, slots and versions: each asks for what the next
+    /// one reads, so that the cache misses of a pass are waited for together.
     fn refill(&mut self, mut from: Position) {
         let session = self.view.snapshot.engine.session();
         let _guard = session.pin();
-        let mut entries = Vec::with_capacity(tuning::SCAN_STEP);
-        let mut slots = Vec::new();
+        self.entries.clear();
+        self.next = 0;
         loop {
-            self.position = self.view.map.component().table.step(from, &mut slots);
-            entries.extend(slots.drain(..).filter_map(|slot| self.view.read(slot)));
+            let before = self.slots.len();
+            self.position = self.view.map.component().table.step(from, &mut self.slots);
+            self.slots[before..].iter().for_each(|slot| prefetch(ptr::from_ref(*slot)));
             match self.position {
-                Some(next) if entries.len() < tuning::SCAN_STEP => from = next,
+                Some(next) if self.slots.len() < tuning::SCAN_STEP => from = next,
                 _ => break,
             }
         }
-        self.buffer = entries.into_iter();
+        self.heads.extend(self.slots.drain(..).map(|slot| {
+            let (address, head) = slot.head();
+            prefetch(address);
+            (slot, head)
+        }));
+        self.entries.extend(self.heads.drain(..).filter_map(|(slot, head)| self.view.read(slot, head)));
     }
 }
 

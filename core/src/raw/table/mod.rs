@@ -294,11 +294,13 @@ impl Table {
             bucket = generation.bucket(position.0);
         }
         let index = generation.index(position.0);
+        // At a bucket's first hash, the slots need not be looked at: a cache miss each.
+        let is_at_start = position.0 == (index as u64) << generation.shift;
         loop {
             let mut link = None;
             for entry in 0..ENTRIES {
                 match bucket.entry(entry).meaning() {
-                    Meaning::Slot(slot) if slot.hash() >= position.0 => found.push(slot),
+                    Meaning::Slot(slot) if is_at_start || slot.hash() >= position.0 => found.push(slot),
                     Meaning::Slot(_) | Meaning::Tomb => {}
                     Meaning::Link(overflow) => link = Some(overflow),
                     Meaning::Null => return generation.after(index),
