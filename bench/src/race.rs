@@ -1,5 +1,6 @@
 //! Races: threads that are ready before the clock, start together, and are timed from the first start to the last end.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,12 +21,20 @@ pub struct Outcome {
     pub operations: Vec<u64>,
     /// From the first thread's start to the last one's end.
     pub elapsed: Duration,
+    /// How long a thread had a core, on average: less than `elapsed` where others use the machine too. As long where the
+    /// system does not tell.
+    pub running: Duration,
 }
 
 impl Outcome {
     /// Operations of all threads in a second.
     pub fn rate(&self) -> f64 {
         self.rate_of(0..self.operations.len())
+    }
+
+    /// Operations of all threads in a second of having a core: as [`rate`](Self::rate), if nobody else used the machine.
+    pub fn rate_while_running(&self) -> f64 {
+        self.operations.iter().sum::<u64>() as f64 / self.running.as_secs_f64()
     }
 
     /// Operations of some of the threads in a second.
@@ -44,7 +53,7 @@ const STRIDE: u64 = 1024;
 /// many operations it may do, again and again, and says how many it did.
 ///
 /// # Panics
-/// If a thread panics.
+/// If a thread panics, or there is none.
 ///
 /// # Examples
 /// ```
@@ -62,7 +71,7 @@ pub fn race<W: FnMut(u64) -> u64>(threads: usize, limit: Limit, ready: impl Fn(u
                 scope.spawn(move || {
                     let mut work = ready(thread);
                     wait_for_all(waiting);
-                    let start = Instant::now();
+                    let (ran_before, start) = (time_on_core(), Instant::now());
                     let mut done = 0;
                     match limit {
                         Limit::Operations(operations) => {
@@ -76,7 +85,9 @@ pub fn race<W: FnMut(u64) -> u64>(threads: usize, limit: Limit, ready: impl Fn(u
                             }
                         }
                     }
-                    (start, Instant::now(), done)
+                    let end = Instant::now();
+                    let ran = time_on_core().zip(ran_before).map_or(end - start, |(after, before)| after - before);
+                    Run { start, end, ran, done }
                 })
             })
             .collect();
@@ -88,13 +99,28 @@ pub fn race<W: FnMut(u64) -> u64>(threads: usize, limit: Limit, ready: impl Fn(u
             stop.store(true, Ordering::Relaxed);
         }
         let runs: Vec<_> = runners.into_iter().map(|runner| runner.join().expect("a runner panicked")).collect();
-        let start = runs.iter().map(|(start, ..)| *start).min();
-        let end = runs.iter().map(|(_, end, _)| *end).max();
+        let start = runs.iter().map(|run| run.start).min();
+        let end = runs.iter().map(|run| run.end).max();
         Outcome {
-            operations: runs.iter().map(|(.., done)| *done).collect(),
+            operations: runs.iter().map(|run| run.done).collect(),
             elapsed: start.zip(end).map_or(Duration::ZERO, |(start, end)| end - start),
+            running: runs.iter().map(|run| run.ran).sum::<Duration>() / threads as u32,
         }
     })
+}
+
+/// One thread's part.
+struct Run {
+    start: Instant,
+    end: Instant,
+    ran: Duration,
+    done: u64,
+}
+
+/// How long the calling thread has had a core, to within a tick of the scheduler; `None` where the system does not tell.
+fn time_on_core() -> Option<Duration> {
+    let told = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    told.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// Spins, so that nobody has to be woken; yields, since there may be more threads than cores.
@@ -121,5 +147,6 @@ mod tests {
         assert!(outcome.elapsed >= Duration::from_millis(4));
         assert!(outcome.operations[0] > 0 && outcome.operations[1].is_multiple_of(2));
         assert!(outcome.rate() > outcome.rate_of(0..1));
+        assert!(outcome.running <= 2 * outcome.elapsed);
     }
 }

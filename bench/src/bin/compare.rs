@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
 
 use clap::Parser;
-use stillpoint_bench::compare::{Environment, Extent, Plan};
+use stillpoint_bench::compare::{Environment, Extent, Plan, Second};
 
 /// Compares stillpoint with papaya, by turns: medians of some rounds, and ratios taken round by round.
 #[derive(Debug, Parser)]
@@ -16,6 +16,9 @@ struct Arguments {
     /// How many rounds.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Rates by the time in which the threads had a core, not by the clock on the wall: for a machine that others use too.
+    #[arg(long)]
+    on_core: bool,
     /// How many keys the loaded maps have: a thousand, and all is in the nearest cache.
     #[arg(long)]
     keys: Option<u32>,
@@ -28,6 +31,7 @@ fn main() {
     let arguments = Arguments::parse();
     let mut extent = if arguments.full { Extent::FULL } else { Extent::SHORT };
     extent.rounds = arguments.rounds.unwrap_or(extent.rounds);
+    extent.second = if arguments.on_core { Second::OnCore } else { Second::OnTheWall };
     extent.keys = arguments.keys.unwrap_or(extent.keys);
 
     println!("{}.", Environment::look());

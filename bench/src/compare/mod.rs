@@ -6,6 +6,6 @@ mod report;
 mod turns;
 
 pub use environment::Environment;
-pub use plan::{Extent, Plan};
+pub use plan::{Extent, Plan, Second};
 pub use report::Table;
 pub use turns::{Measured, Row, Spread, take_turns};

@@ -9,7 +9,7 @@ use crate::contender::{Contender, Papaya, Stillpoint};
 use crate::deal::Skew;
 use crate::entries::{Entries, Numbers, Texts};
 use crate::memory;
-use crate::race::{Limit, race};
+use crate::race::{Limit, Outcome, race};
 use crate::workload::{Operation, PinFor, Workload, grow, load};
 
 /// How much a comparison takes on.
@@ -19,6 +19,8 @@ pub struct Extent {
     pub keys: u32,
     /// Rounds; figures are medians of them.
     pub rounds: usize,
+    /// What a second is.
+    pub second: Second,
     /// How long one measurement takes.
     pub time: Duration,
     /// Memory to touch before.
@@ -34,6 +36,7 @@ impl Extent {
     pub const SHORT: Self = Self {
         keys: 1_000_000,
         rounds: 5,
+        second: Second::OnTheWall,
         time: Duration::from_millis(60),
         touched_bytes: 2 << 30,
         snapshots_at: &[10, 1_000, 100_000, 1_000_000, 10_000_000],
@@ -42,6 +45,26 @@ impl Extent {
 
     /// For figures that are published.
     pub const FULL: Self = Self { rounds: 15, time: Duration::from_millis(250), ..Self::SHORT };
+}
+
+/// What rates are by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Second {
+    /// Seconds that pass.
+    OnTheWall,
+    /// Seconds in which the thread has a core: for a machine that others use too. Leaves out what a thread waits for.
+    OnCore,
+}
+
+impl Second {
+    /// Millions of operations in a second.
+    fn millions(self, outcome: &Outcome) -> f64 {
+        let rate = match self {
+            Self::OnTheWall => outcome.rate(),
+            Self::OnCore => outcome.rate_while_running(),
+        };
+        rate / 1e6
+    }
 }
 
 /// A comparison.
@@ -104,7 +127,7 @@ impl Plan {
     }
 
     fn operations<E: Entries>(&self, skews: &[Skew], pins: &[PinFor], progress: &mut Progress<'_>) -> Option<Table> {
-        let Extent { keys, time, threads, .. } = self.extent;
+        let Extent { keys, time, threads, second, .. } = self.extent;
         let mut works = Vec::new();
         for operation in Operation::ALL {
             for skew in skews {
@@ -128,8 +151,8 @@ impl Plan {
             .iter()
             .map(|(name, work)| Row {
                 name: name.clone(),
-                ours: Box::new(|| work.run(&ours, Limit::Time(time)).rate() / 1e6),
-                peer: Box::new(|| work.run(&peer, Limit::Time(time)).rate() / 1e6),
+                ours: Box::new(|| second.millions(&work.run(&ours, Limit::Time(time)))),
+                peer: Box::new(|| second.millions(&work.run(&peer, Limit::Time(time)))),
             })
             .collect();
         Some(self.compare(&format!("{}, {keys} keys", E::NAME), "operation", &rows, progress))
@@ -144,17 +167,17 @@ impl Plan {
     }
 
     fn loading_of<E: Entries>(&self, rows: &mut Vec<Row<'_>>) {
-        fn rate<E: Entries, C: Contender<E>>(keys: u32, threads: usize) -> f64 {
-            load(&C::default(), keys, threads).rate() / 1e6
+        fn fill<E: Entries, C: Contender<E>>(keys: u32, threads: usize) -> Outcome {
+            load(&C::default(), keys, threads)
         }
-        let keys = self.extent.keys;
+        let Extent { keys, second, .. } = self.extent;
         for &threads in self.extent.threads {
             let name = format!("{} ×{threads}", E::NAME);
             if self.wants("loading", &name) {
                 rows.push(Row {
                     name,
-                    ours: Box::new(move || rate::<E, Stillpoint<E>>(keys, threads)),
-                    peer: Box::new(move || rate::<E, Papaya<E>>(keys, threads)),
+                    ours: Box::new(move || second.millions(&fill::<E, Stillpoint<E>>(keys, threads))),
+                    peer: Box::new(move || second.millions(&fill::<E, Papaya<E>>(keys, threads))),
                 });
             }
         }
@@ -182,14 +205,14 @@ impl Plan {
     }
 
     fn scan<'a, E: Entries>(&self, ours: &'a Stillpoint<E>, peer: &'a Papaya<E>) -> Row<'a> {
-        fn rate<E: Entries, C: Contender<E>>(map: &C, time: Duration) -> f64 {
-            race(1, Limit::Time(time), |_| |_| map.scan()).rate() / 1e6
+        fn scans<E: Entries, C: Contender<E>>(map: &C, time: Duration) -> Outcome {
+            race(1, Limit::Time(time), |_| |_| map.scan())
         }
-        let time = self.extent.time;
+        let Extent { time, second, .. } = self.extent;
         Row {
             name: E::NAME.to_owned(),
-            ours: Box::new(move || rate(ours, time)),
-            peer: Box::new(move || rate(peer, time)),
+            ours: Box::new(move || second.millions(&scans(ours, time))),
+            peer: Box::new(move || second.millions(&scans(peer, time))),
         }
     }
 
@@ -204,7 +227,8 @@ impl Plan {
             progress(&format!("{until} entries"));
             grow(&map, entries, until, 1);
             entries = until;
-            let nanoseconds = || 1e9 / race(1, Limit::Time(self.extent.time), |_| taking(&map)).rate();
+            let Extent { time, second, .. } = self.extent;
+            let nanoseconds = || 1e3 / second.millions(&race(1, Limit::Time(time), |_| taking(&map)));
             let rounds = (0..self.extent.rounds).map(|_| nanoseconds()).collect();
             measured.push((entries.to_string(), Spread::new(rounds)));
         }
