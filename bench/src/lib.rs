@@ -1,1 +1,30 @@
-//! The benchmarks live in `benches/`.
+//! Measures stillpoint beside its peers, in one run, by turns.
+//!
+//! - `cargo bench -p stillpoint-bench` runs the criterion suite: [operations](crate::workload) and snapshots, one benchmark for
+//!   each contender, the two of a pair behind one another.
+//! - `cargo run --release -p stillpoint-bench --bin compare` takes rounds by turns and prints one table with ratios; the figures in
+//!   the README are from it. `--full` takes longer rounds, and more of them.
+//!
+//! # Responsible for
+//! Deals of keys that are the same for all contenders, threads that start together, fair turns, and telling on which machine.
+//!
+//! # Not responsible for
+//! Correctness (the tests of the crates), files (they are measured where they are written), and limits: nothing here fails because
+//! a figure is bad.
+//!
+//! # How to read the figures
+//! Ratios of one run travel to other machines and days; absolute figures do not. Both contenders hash with the same function,
+//! allocate with the same allocator, and are given the same keys in the same order. What differs by their nature: stillpoint's
+//! values carry versions and can be held still by a snapshot; papaya's `update` takes an owned key, stillpoint's a borrowed one.
+
+pub mod compare;
+pub mod contender;
+pub mod deal;
+pub mod entries;
+pub mod memory;
+pub mod race;
+pub mod workload;
+
+/// All programs of this crate allocate with it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

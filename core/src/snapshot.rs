@@ -4,15 +4,16 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::iter::FusedIterator;
+use std::ptr;
 use std::sync::Arc;
-use std::vec;
 
 use crate::map::Map;
 use crate::raw::chain::{self, VersionHeader, VersionNode};
 use crate::raw::engine::{Engine, Worker};
 use crate::raw::registry::Registered;
-use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Position;
+use crate::sync::prefetch;
 use crate::{ForeignStore, Versioned, tuning};
 
 /// A consistent view of all maps of a store at one moment. See [`Store::snapshot`](crate::Store::snapshot).
@@ -217,12 +218,13 @@ where
             .table
             // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
             .find(hash, |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)?;
-        self.read(slot).map(|(_, seen)| seen)
+        self.read(slot, slot.head().1).map(|(_, seen)| seen)
     }
 
-    /// What the snapshot sees in a slot. The caller is pinned; what is returned needs no pin.
-    fn read(&self, slot: &SlotHeader) -> Option<(&'s K, Versioned<'s, V>)> {
-        let version = self.snapshot.version_of(slot)?;
+    /// What the snapshot sees in a slot, from its head. The caller is pinned; what is returned needs no pin.
+    #[inline]
+    fn read(&self, slot: &SlotHeader, head: Head<'_>) -> Option<(&'s K, Versioned<'s, V>)> {
+        let version = chain::at_from(head, self.snapshot.tick(), &self.snapshot.engine.clock)?;
         // SAFETY: a version of this map that the snapshot sees is not retired while the snapshot lives.
         let value = unsafe { VersionNode::<V>::value(version) }?;
         // SAFETY: a slot in which a live snapshot sees a value is not purged.
@@ -238,7 +240,18 @@ where
     /// # Progress
     /// Lock-free. Pins for each step only; writers go on.
     pub fn iter(&self) -> Iter<'s, K, V> {
-        Iter { view: *self, position: Some(Position::START), buffer: Vec::new().into_iter() }
+        self.iter_from(Position::START)
+    }
+
+    fn iter_from(&self, position: Position) -> Iter<'s, K, V> {
+        Iter {
+            view: *self,
+            position: Some(position),
+            slots: Vec::with_capacity(tuning::SCAN_STEP),
+            heads: Vec::with_capacity(tuning::SCAN_STEP),
+            entries: Vec::with_capacity(tuning::SCAN_STEP),
+            next: 0,
+        }
     }
 
     /// Visits some entries from a position on, and says where to go on; `None` at the end. For scans in pieces: between them
@@ -269,30 +282,14 @@ where
         least: usize,
         mut visit: impl FnMut(&'s K, Versioned<'s, V>),
     ) -> Option<ScanPosition> {
-        let mut entries = Vec::new();
-        let position = self.collect(from.0, least, &mut entries);
-        entries.into_iter().for_each(|(key, seen)| visit(key, seen));
-        position.map(ScanPosition)
-    }
-
-    /// Collects at least `least` entries from a position on, under one pin.
-    fn collect(
-        &self,
-        mut from: Position,
-        least: usize,
-        entries: &mut Vec<(&'s K, Versioned<'s, V>)>,
-    ) -> Option<Position> {
-        let session = self.snapshot.engine.session();
-        let _guard = session.pin();
-        let mut slots = Vec::new();
-        loop {
-            let position = self.map.component().table.step(from, &mut slots);
-            entries.extend(slots.drain(..).filter_map(|slot| self.read(slot)));
-            match position {
-                Some(next) if entries.len() < least => from = next,
-                _ => return position,
-            }
+        let mut iter = self.iter_from(from.0);
+        let mut visited = 0;
+        while let Some(from) = iter.position.filter(|_| visited < least) {
+            iter.refill(from);
+            visited += iter.entries.len();
+            iter.entries.drain(..).for_each(|(key, seen)| visit(key, seen));
         }
+        iter.position.map(ScanPosition)
     }
 
     /// As [`iter`](Self::iter), with versions.
@@ -328,7 +325,13 @@ impl ScanPosition {
 pub struct Iter<'s, K, V> {
     view: SnapshotOf<'s, K, V>,
     position: Option<Position>,
-    buffer: vec::IntoIter<(&'s K, Versioned<'s, V>)>,
+    /// Scratch of [`refill`](Self::refill), empty between its calls: these need its pin.
+    slots: Vec<&'s SlotHeader>,
+    /// As above: slots with their heads.
+    heads: Vec<(&'s SlotHeader, Head<'s>)>,
+    entries: Vec<(&'s K, Versioned<'s, V>)>,
+    /// The entry that comes next.
+    next: usize,
 }
 
 impl<K, V> fmt::Debug for Iter<'_, K, V> {
@@ -344,17 +347,36 @@ where
 {
     fn next_versioned(&mut self) -> Option<(&'s K, Versioned<'s, V>)> {
         loop {
-            if let Some(entry) = self.buffer.next() {
+            if let Some(&entry) = self.entries.get(self.next) {
+                self.next += 1;
                 return Some(entry);
             }
             self.refill(self.position?);
         }
     }
 
-    fn refill(&mut self, from: Position) {
-        let mut entries = Vec::with_capacity(tuning::SCAN_STEP);
-        self.position = self.view.collect(from, tuning::SCAN_STEP, &mut entries);
-        self.buffer = entries.into_iter();
+    /// Collects the next entries under one pin, in three passes over buckets, slots and versions: each asks for what the next
+    /// one reads, so that the cache misses of a pass are waited for together.
+    fn refill(&mut self, mut from: Position) {
+        let session = self.view.snapshot.engine.session();
+        let _guard = session.pin();
+        self.entries.clear();
+        self.next = 0;
+        loop {
+            let before = self.slots.len();
+            self.position = self.view.map.component().table.step(from, &mut self.slots);
+            self.slots[before..].iter().for_each(|slot| prefetch(ptr::from_ref(*slot)));
+            match self.position {
+                Some(next) if self.slots.len() < tuning::SCAN_STEP => from = next,
+                _ => break,
+            }
+        }
+        self.heads.extend(self.slots.drain(..).map(|slot| {
+            let (address, head) = slot.head();
+            prefetch(address);
+            (slot, head)
+        }));
+        self.entries.extend(self.heads.drain(..).filter_map(|(slot, head)| self.view.read(slot, head)));
     }
 }
 

@@ -54,5 +54,5 @@ pub(crate) const ARENA_LARGEST: usize = either(8192, 2);
 /// Counters over which a map's length is spread.
 pub(crate) const LEN_STRIPES: usize = either(16, 1);
 
-/// Entries that a snapshot's iterator collects under one pin.
+/// Slots that a snapshot's iterator reads under one pin: enough that their cache misses overlap.
 pub(crate) const SCAN_STEP: usize = either(64, 1);

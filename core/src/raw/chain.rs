@@ -245,8 +245,15 @@ pub(crate) fn latest<'g>(slot: &SlotHeader, clock: &Clock) -> Latest<'g> {
 
 /// Reads the newest version with a tick of at most `tick`, which the clock has passed.
 pub(crate) fn at<'g>(slot: &SlotHeader, tick: u64, clock: &Clock) -> Option<&'g VersionHeader> {
-    let Latest::Version(newest) = latest(slot, clock) else { return None };
-    let mut version = newest.version;
+    at_from(slot.head().1, tick, clock)
+}
+
+/// As [`at`], from a head that was loaded before, under the same pin: what the snapshot sees is at it or below it.
+#[inline]
+pub(crate) fn at_from<'g>(head: Head<'g>, tick: u64, clock: &Clock) -> Option<&'g VersionHeader> {
+    let Head::Version(newest) = head else { return None };
+    newest.decide_met(clock);
+    let mut version = newest;
     while version.stamp().tick() > tick {
         version = version.prev()?;
     }

@@ -11,6 +11,7 @@
 //! The seam weakens no operation. Under loom, memory is never reused while a model runs: reclamation by epochs is
 //! `crossbeam-epoch`'s own matter there, and the models look at what was *retired* instead.
 
+mod prefetch;
 pub(crate) mod rule;
 
 #[cfg(loom)]
@@ -25,6 +26,7 @@ mod world;
 #[path = "native.rs"]
 mod world;
 
+pub(crate) use prefetch::prefetch;
 pub(crate) use world::*;
 
 #[cfg(all(stillpoint_stall, not(loom)))]

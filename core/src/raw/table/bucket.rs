@@ -149,9 +149,11 @@ impl Tags {
         self.0 & (0xFF << (8 * LAST)) != 0
     }
 
-    /// Whether the entry has its tag.
-    pub(crate) fn has(self, index: usize) -> bool {
-        self.0 & (0xFF << (8 * index)) != 0
+    /// The entry's tag, if it has it.
+    #[inline]
+    pub(crate) fn of(self, index: usize) -> Option<u8> {
+        let tag = (self.0 >> (8 * index)) as u8;
+        (tag != 0).then_some(tag)
     }
 }
 

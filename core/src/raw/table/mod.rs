@@ -201,10 +201,13 @@ impl Table {
                         continue;
                     }
                     Meaning::Slot(slot) => {
-                        if rule::holds(Rule::TagBeforeUse) && !bucket.tags().has(index) {
+                        let tag = bucket.tags().of(index);
+                        if rule::holds(Rule::TagBeforeUse) && tag.is_none() {
                             bucket.set_tag(index, slot.hash());
                         }
-                        if slot.hash() == hash && is_key(slot) {
+                        // Another key's tag saves the look at its slot: a cache miss.
+                        let may_match = tag.is_none_or(|tag| tag == tag_of(hash));
+                        if may_match && slot.hash() == hash && is_key(slot) {
                             return Inserted::Found(slot);
                         }
                         if index == LAST && !entry.is_frozen() {
@@ -294,11 +297,13 @@ impl Table {
             bucket = generation.bucket(position.0);
         }
         let index = generation.index(position.0);
+        // At a bucket's first hash, the slots need not be looked at: a cache miss each.
+        let is_at_start = position.0 == (index as u64) << generation.shift;
         loop {
             let mut link = None;
             for entry in 0..ENTRIES {
                 match bucket.entry(entry).meaning() {
-                    Meaning::Slot(slot) if slot.hash() >= position.0 => found.push(slot),
+                    Meaning::Slot(slot) if is_at_start || slot.hash() >= position.0 => found.push(slot),
                     Meaning::Slot(_) | Meaning::Tomb => {}
                     Meaning::Link(overflow) => link = Some(overflow),
                     Meaning::Null => return generation.after(index),
