@@ -523,6 +523,8 @@ impl Segment {
         let limit = i64::MAX as u64;
         let offset = Seal::offset(seal.frames_end, self.header.zero_step);
         let offset = offset.ok_or(FormatError::TooLarge { what: "a log segment", found: seal.frames_end, limit })?;
+        // Within zeros that are durable: a crash must not leave the file longer without a seal, for that is how a cut one looks.
+        self.zero_to(offset + PAGE_BYTES)?;
         // What an aborted frame left there would not be covered by anything.
         self.write(&ZEROS[..(offset - seal.frames_end) as usize], seal.frames_end)?;
         self.write(&seal.encode(self.seed), offset)?;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::DurableStore;
 use super::stepper::Stepper;
-use crate::OpenError;
 use crate::error::DurabilityError;
+use crate::log::LogOptions;
 use crate::medium::{FileSystem, Medium};
 use crate::sync::Arc;
+use crate::{OpenError, random};
 
 /// Called when something could not be made durable.
 pub(crate) type FailureHook = Arc<dyn Fn(&DurabilityError) + Send + Sync>;
@@ -33,6 +34,7 @@ pub struct Options {
     pub(crate) interval: Duration,
     pub(crate) tail_bytes_max: u64,
     pub(crate) tail_bytes_closed: u64,
+    pub(crate) segment_bytes: u64,
     pub(crate) on_failure: Option<FailureHook>,
 }
 
@@ -43,6 +45,7 @@ impl Options {
             interval: Duration::from_millis(50),
             tail_bytes_max: 32 << 20,
             tail_bytes_closed: 256 << 10,
+            segment_bytes: 16 << 20,
             on_failure: None,
         }
     }
@@ -66,6 +69,21 @@ impl Options {
     pub fn tail_bytes_closed(mut self, bytes: u64) -> Self {
         self.tail_bytes_closed = bytes;
         self
+    }
+
+    /// The bytes after which a log segment gets no more frames: 16 MiB by default. A segment takes space ahead of time, a quarter of
+    /// this at once, so a small store in a small place wants small ones.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// How a log of these options is written.
+    pub(crate) fn log(&self, store: u128) -> LogOptions {
+        let quarter = (self.segment_bytes / 4).clamp(ZERO_STEP_LEAST, ZERO_STEP_MOST);
+        let step = 1 << quarter.ilog2();
+        LogOptions { segment_bytes: self.segment_bytes, zero_step: step, ..LogOptions::new(store, random::number()) }
     }
 
     /// Calls this, on the background thread, whenever something could not be made durable; for those who wait for no ticket. Dropping
@@ -143,6 +161,13 @@ impl fmt::Debug for Options {
             .field("interval", &self.interval)
             .field("tail_bytes_max", &self.tail_bytes_max)
             .field("tail_bytes_closed", &self.tail_bytes_closed)
+            .field("segment_bytes", &self.segment_bytes)
             .finish_non_exhaustive()
     }
 }
+
+/// What a segment grows by, at least: two pages, as the format has it.
+const ZERO_STEP_LEAST: u64 = 2 * crate::format::PAGE as u64;
+
+/// And at most: enough that few frames wait for zeros.
+const ZERO_STEP_MOST: u64 = 4 << 20;

@@ -27,7 +27,7 @@ use super::snapshot_job::{Published, SnapshotJob, Source};
 use super::status::Shared;
 use crate::error::DurabilityError;
 use crate::hash::HashKey;
-use crate::log::{Commit, LogOptions, LogTail, LogWriter};
+use crate::log::{Commit, LogTail, LogWriter};
 use crate::medium::{DirectoryLock, Medium};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -268,7 +268,7 @@ impl Persister {
         match std::mem::replace(&mut self.log, Log::Ended) {
             Log::Open(log) => Ok(log),
             Log::Unopened(tail) => {
-                let options = LogOptions::new(self.identity.store, crate::random::number());
+                let options = self.options.log(self.identity.store);
                 LogWriter::resume(Arc::clone(&self.medium), options, &tail).map(Box::new).map_err(log_failed)
             }
             Log::Ended => Err(self.why_ended()),

@@ -22,7 +22,7 @@ use crate::format::names::{TEMPORARY, log_segment, snapshot_generation, snapshot
 use crate::format::snapshot::SnapshotHeader;
 use crate::format::{FormatError, PAGE};
 use crate::hash::HashKey;
-use crate::log::{Frame, LogOptions, LogScan, LogTail, LogWriter, Record, TornTail};
+use crate::log::{Frame, LogScan, LogTail, LogWriter, Record, TornTail};
 use crate::medium::{Medium, MediumFile};
 use crate::snapshot_file::{Codec, SnapshotFile, SnapshotFileWriter};
 use crate::sync::{Arc, Mutex};
@@ -68,7 +68,7 @@ pub(crate) struct Opened {
     pub(crate) start_tick: u64,
 }
 
-pub(crate) fn open(_options: &Options, medium: Arc<dyn Medium>) -> Result<Opened, OpenError> {
+pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened, OpenError> {
     let started = Instant::now();
     let location = medium.location();
     let file_error = |source| OpenError::File { location: location.clone(), source };
@@ -111,8 +111,7 @@ pub(crate) fn open(_options: &Options, medium: Arc<dyn Medium>) -> Result<Opened
         None => None,
     };
     let resumed = if found.tail.torn.is_some() || found.tail.unvouched().next().is_some() {
-        let options = LogOptions::new(identity.store, crate::random::number());
-        Some(LogWriter::resume(Arc::clone(&medium), options, &found.tail).map_err(file_error)?)
+        Some(LogWriter::resume(Arc::clone(&medium), options.log(identity.store), &found.tail).map_err(file_error)?)
     } else {
         None
     };
