@@ -51,6 +51,11 @@ impl Block {
             || !self.snapshots.iter().all(|tick| is_live(*tick))
     }
 
+    /// The tick that its tombstones wait for the clock to pass.
+    pub(crate) fn floor(&self) -> Option<u64> {
+        self.floor
+    }
+
     fn add(&mut self, waiting: Waiting, waits_for: WaitsFor) {
         self.slots.push(waiting);
         match waits_for {

@@ -332,6 +332,9 @@ impl<'g> Worker<'g> {
             }
             let Some((block, garbage)) = self.engine.backlog.pop() else { break };
             self.retire(garbage);
+            if let Some(tick) = block.floor() {
+                self.pass(tick);
+            }
             if !block.is_ready(|tick| view.contains(tick), self.purge_floor()) {
                 self.engine.backlog.push(block);
                 continue;
@@ -342,6 +345,13 @@ impl<'g> Worker<'g> {
             }
         }
         done
+    }
+
+    /// Moves the clock past the tick of tombstones that wait, if nobody else would.
+    fn pass(&self, tick: u64) {
+        if self.engine.clock.now() == tick && !self.engine.desk.wants_notes() {
+            self.engine.clock.advance_past(tick);
+        }
     }
 
     /// Up to which tick tombstones may go: what all consumers have, and the clock has passed.
@@ -373,10 +383,7 @@ impl<'g> Worker<'g> {
             Latest::Version(newest) => {
                 let stamp = newest.stamp;
                 if pruned == Pruned::Single && newest.version.is_tombstone() {
-                    if self.engine.clock.now() == stamp.tick() && !self.engine.desk.wants_notes() {
-                        // Nobody else would move it.
-                        self.engine.clock.advance_past(stamp.tick());
-                    }
+                    self.pass(stamp.tick());
                     if newest.version.prev().is_none()
                         && stamp.tick() <= self.purge_floor()
                         && self.may_purge(component)
