@@ -403,11 +403,17 @@ impl<'g> Worker<'g> {
         component.may_purge(self.engine.eras.safe()) || !rule::holds(Rule::KeepTombstoneOverBase)
     }
 
+    /// Counts a slot that was put into its component's table.
+    pub(crate) fn count_new_slot(&self, component: &Component) {
+        component.count_slot(self.record.stripe, 1);
+    }
+
     /// Takes a key out for good, if the slot's head is still the tombstone that was seen.
     fn purge(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) {
         if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
             return;
         }
+        component.count_slot(self.record.stripe, -1);
         if rule::holds(Rule::UnlinkBeforeRetire) {
             component.table.unlink(slot, |garbage| self.retire(garbage));
         }
