@@ -8,7 +8,7 @@ use crossbeam_utils::CachePadded;
 use crate::raw::arena::{Arena, Fresh};
 use crate::raw::chain::{VersionHeader, VersionNode};
 use crate::raw::era::Retired;
-use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Table;
 use crate::sync::{AtomicI64, AtomicU64, Ordering};
 use crate::tuning::LEN_STRIPES;
@@ -154,23 +154,51 @@ impl Component {
 impl Drop for Component {
     fn drop(&mut self) {
         let (drop_key, drop_version) = (self.drop_key, self.drop_version);
-        self.arena.visit_exclusively(|slot| {
+        let mut contents = Contents { slots: self.arena.slots(), slot: None, version: None, drop_key, drop_version };
+        while contents.drop_next() {}
+    }
+}
+
+/// Keys and versions of a component that goes. Each is taken out before it is dropped, so a `Drop` that panics keeps no other
+/// from it.
+struct Contents<'g, S: Iterator<Item = *mut SlotHeader>> {
+    slots: S,
+    /// The slot whose key is next, behind its versions.
+    slot: Option<*mut SlotHeader>,
+    version: Option<&'g VersionHeader>,
+    drop_version: unsafe fn(*mut VersionHeader),
+    drop_key: unsafe fn(*mut SlotHeader),
+}
+
+impl<S: Iterator<Item = *mut SlotHeader>> Contents<'_, S> {
+    /// Drops one key or version; `false` if there is none.
+    fn drop_next(&mut self) -> bool {
+        if let Some(version) = self.version.take() {
+            self.version = version.prev();
+            // SAFETY: exclusive access; each version is in one chain.
+            unsafe { (self.drop_version)(ptr::from_ref(version).cast_mut()) };
+        } else if let Some(slot) = self.slot.take() {
+            // SAFETY: exclusive access to an occupied slot.
+            unsafe { (self.drop_key)(slot) };
+        } else if let Some(slot) = self.slots.next() {
             // SAFETY: handed out, so its header is initialised.
             let header = unsafe { &*slot };
-            if !header.is_occupied() {
-                return;
-            }
-            if let (_, crate::raw::slot::Head::Version(newest)) = header.head() {
-                let mut version = Some(newest);
-                while let Some(dropped) = version {
-                    version = dropped.prev();
-                    // SAFETY: exclusive access; each version is in one chain.
-                    unsafe { drop_version(ptr::from_ref(dropped).cast_mut()) };
+            if header.is_occupied() {
+                self.slot = Some(slot);
+                if let (_, Head::Version(newest)) = header.head() {
+                    self.version = Some(newest);
                 }
             }
-            // SAFETY: exclusive access to an occupied slot.
-            unsafe { drop_key(slot) };
-        });
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+impl<S: Iterator<Item = *mut SlotHeader>> Drop for Contents<'_, S> {
+    fn drop(&mut self) {
+        while self.drop_next() {}
     }
 }
 
