@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod alloc;
 pub(crate) mod counted;
 pub(crate) mod key;
 pub(crate) mod operation;
