@@ -297,11 +297,14 @@ where
             hash,
             |slot| is_key(slot, key),
             || made,
-            || component.len(),
+            || component.slots(),
             |garbage| worker.retire(garbage),
         );
         match inserted {
-            Inserted::Added => made,
+            Inserted::Added => {
+                worker.count_new_slot(component);
+                made
+            }
             Inserted::Found(slot) => {
                 // SAFETY: never published.
                 worker.retire(unsafe { component.retire_slot(made) });

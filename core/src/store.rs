@@ -13,7 +13,7 @@ use crate::map::{Map, MapShared};
 use crate::raw::component::Component;
 use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
 use crate::raw::stamp::Stamp;
-use crate::{RegisterError, Snapshot};
+use crate::{RegisterError, Snapshot, tuning};
 
 /// Live state: typed maps by name, and consistent snapshots across all of them.
 ///
@@ -163,18 +163,20 @@ impl Store {
     pub fn maintain(&self) -> bool {
         let engine = &self.shared.engine;
         let session = engine.session();
-        let before = {
+        let safe = engine.eras.safe();
+        let mut garbage = 0;
+        for _ in 0..tuning::MAINTAIN_PINS {
+            // Pinned anew, so that the eras can pass the last pin.
             let guard = session.pin();
             let worker = Worker::new(engine, &session, &guard);
-            worker.flush_backlog();
-            worker.work_off(usize::MAX) > 0
-        };
-        // Pinned anew, so that the eras can pass the last pin.
+            worker.reclaim_now();
+            garbage = worker.garbage();
+        }
+        // Without a safe era more, somebody else holds a pin, and all that is left may wait for that one.
+        let may_reclaim_more = garbage > 0 && engine.eras.safe() > safe;
         let guard = session.pin();
-        let worker = Worker::new(engine, &session, &guard);
-        let garbage = worker.garbage();
-        worker.tidy_now();
-        before || worker.garbage() < garbage
+        let served = Worker::new(engine, &session, &guard).work_off_thoroughly(tuning::MAINTAIN_BLOCKS);
+        served > 0 || may_reclaim_more
     }
 
     /// The clock's current tick.

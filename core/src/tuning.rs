@@ -18,6 +18,12 @@ pub(crate) const BACKLOG_LOOKS: usize = either(8, 2);
 /// Blocks of the backlog that one step works off: twice what fills one, so that the backlog shrinks under load.
 pub(crate) const BACKLOG_STEP: usize = 2;
 
+/// Blocks of the backlog that one call of `maintain` works off: some hundred microseconds, and garbage of some 100 KiB.
+pub(crate) const MAINTAIN_BLOCKS: usize = either(64, 2);
+
+/// Pins after which an era is safe if nobody else is pinned: one to move it, two for the collector's epochs, one to spare.
+pub(crate) const MAINTAIN_PINS: usize = 4;
+
 /// Snapshots that a block of the backlog waits for by name before a new block is begun.
 pub(crate) const BACKLOG_WITNESSES: usize = 4;
 

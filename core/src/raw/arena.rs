@@ -146,18 +146,24 @@ impl Arena {
         self.component
     }
 
-    /// Visits every slot that was ever handed out.
-    pub(crate) fn visit_exclusively(&mut self, mut visit: impl FnMut(*mut SlotHeader)) {
+    /// Every slot that was ever handed out.
+    pub(crate) fn slots(&mut self) -> impl Iterator<Item = *mut SlotHeader> + use<'_> {
+        let size = self.slot.size();
         let mut chunk = self.current.load(Ordering::Relaxed);
-        // SAFETY: exclusive access.
-        while let Some(visited) = unsafe { chunk.as_ref() } {
-            let used = visited.used.load(Ordering::Relaxed).min(visited.capacity);
-            for index in 0..used {
-                // SAFETY: in bounds.
-                visit(unsafe { visited.slots.add(index * self.slot.size()) }.cast());
+        let mut index = 0;
+        std::iter::from_fn(move || {
+            loop {
+                // SAFETY: exclusive access.
+                let visited = unsafe { chunk.as_ref() }?;
+                if index < visited.used.load(Ordering::Relaxed).min(visited.capacity) {
+                    // SAFETY: in bounds.
+                    let slot = unsafe { visited.slots.add(index * size) };
+                    index += 1;
+                    return Some(slot.cast());
+                }
+                (chunk, index) = (visited.below, 0);
             }
-            chunk = visited.below;
-        }
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The backlog: slots that must be looked at again, because nobody may write them again.
 //!
-//! A slot stands here while a live snapshot sees an old version of it, while its tombstone waits to be purged, or while it is
-//! empty. Slots are kept in blocks; each says what its slots wait for, so that a block whose every slot still waits costs one
+//! A slot stands here once for each old version that a live snapshot sees, while its tombstone waits to be purged, and while its
+//! chain needs another look. Slots are kept in blocks; each says what its slots wait for, so that a block whose every slot still waits costs one
 //! look. The queue is two stacks: blocks are pushed on `incoming` and popped from `outgoing`; who finds `outgoing` empty moves
 //! all of `incoming` there. A popped node is reclaimed through the eras and never pushed again, so addresses do not
 //! return under a pin.
@@ -21,6 +21,7 @@ pub(crate) struct Waiting {
     pub(crate) slot: *mut SlotHeader,
     /// The slot's generation: a slot that was purged and reused meanwhile is not the one that waited.
     pub(crate) generation: u64,
+    pub(crate) waits_for: WaitsFor,
 }
 
 /// What a slot waits for.
@@ -51,9 +52,14 @@ impl Block {
             || !self.snapshots.iter().all(|tick| is_live(*tick))
     }
 
-    fn add(&mut self, waiting: Waiting, waits_for: WaitsFor) {
+    /// The tick that its tombstones wait for the clock to pass.
+    pub(crate) fn floor(&self) -> Option<u64> {
+        self.floor
+    }
+
+    fn add(&mut self, waiting: Waiting) {
         self.slots.push(waiting);
-        match waits_for {
+        match waiting.waits_for {
             WaitsFor::Snapshot(tick) => {
                 if !self.snapshots.contains(&tick) {
                     self.snapshots.push(tick);
@@ -77,8 +83,8 @@ pub(crate) struct OpenBlock {
 
 impl OpenBlock {
     /// Adds a slot; hands back the block once it is full.
-    pub(crate) fn push(&mut self, waiting: Waiting, waits_for: WaitsFor) -> Option<Block> {
-        self.block.add(waiting, waits_for);
+    pub(crate) fn push(&mut self, waiting: Waiting) -> Option<Block> {
+        self.block.add(waiting);
         self.block.is_full().then(|| std::mem::take(&mut self.block))
     }
 

@@ -23,6 +23,15 @@
 //!
 //! So all readers at *s* see the same versions, for as long as they like.
 //!
+//! # Watched versions
+//! A version that was replaced and that a live snapshot sees is *watched* by exactly one entry of the backlog: that of the oldest
+//! snapshot that saw it. When the entry is looked at, which is soon after that one has ended, it is gone; the version is
+//! unlinked, or watched by an entry of the oldest that still sees it. So a snapshot that is kept for long hides nothing that others leave, however many come and go beside it.
+//!
+//! The entry finds its version again by the snapshot's tick *w*: it is the version that was visible at *w*, if it is still
+//! seen at *w* or later. A version below it may come to fill its place when it has been unlinked; but that one was
+//! replaced at or before *w*, so no snapshot from *w* on sees it.
+//!
 //! # Why pruning takes nothing from a reader
 //! The pruner judges by a view of the live snapshots taken at or after the tick at which the version was replaced (see
 //! [`registry`](crate::raw::registry)): later snapshots see the newer version. A reader that stands on an unlinked version
@@ -40,6 +49,9 @@ use crate::tuning;
 
 /// Set in a version's `prev`: it has no value.
 const TOMBSTONE: usize = 1;
+/// Set in a version's `prev`, by its slot's pruner: an entry of the backlog watches it.
+const WATCHED: usize = 2;
+const BITS: usize = TOMBSTONE | WATCHED;
 
 /// The part of a version that does not depend on the value's type.
 #[repr(C)]
@@ -78,7 +90,7 @@ impl VersionHeader {
     #[inline]
     pub(crate) fn prev<'g>(&self) -> Option<&'g VersionHeader> {
         // Acquire [PREV-2]: with Release [PREV-1] in `splice`, and HEAD-1 for the first value.
-        let prev = self.prev.load(Ordering::Acquire).map_addr(|address| address & !TOMBSTONE);
+        let prev = self.prev.load(Ordering::Acquire).map_addr(|address| address & !BITS);
         // SAFETY: a linked version is reclaimed only when no pin that could have met it is left, and callers hold one, or
         // hold a snapshot that sees it.
         unsafe { prev.as_ref() }
@@ -93,10 +105,21 @@ impl VersionHeader {
 
     /// Takes what is directly below out of the chain. Only for the slot's pruner.
     fn splice(&self, below: &VersionHeader) {
-        let bits = self.prev.load(Ordering::Relaxed).addr() & TOMBSTONE;
-        let next = below.prev.load(Ordering::Acquire).map_addr(|address| address & !TOMBSTONE | bits);
+        let bits = self.prev.load(Ordering::Relaxed).addr() & BITS;
+        let next = below.prev.load(Ordering::Acquire).map_addr(|address| address & !BITS | bits);
         // Release [PREV-1]: mate of Acquire [PREV-2]; what stays below was published before.
         self.prev.store(next, Ordering::Release);
+    }
+
+    /// Marks the version as watched; `false` if it was. Only for the slot's pruner.
+    fn watch(&self) -> bool {
+        let prev = self.prev.load(Ordering::Relaxed);
+        if prev.addr() & WATCHED != 0 {
+            return false;
+        }
+        // Release [PREV-1]: it publishes what stood there before, again.
+        self.prev.store(prev.map_addr(|address| address | WATCHED), Ordering::Release);
+        true
     }
 
     /// Decides the version if nobody has, and returns its final stamp.
@@ -265,29 +288,42 @@ pub(crate) fn at_from<'g>(head: Head<'g>, tick: u64, clock: &Clock) -> Option<&'
 pub(crate) enum Pruned {
     /// Only the newest version.
     Single,
-    /// A live snapshot with this tick sees an older version; it is the oldest that does.
-    Seen(u64),
-    /// The chain is longer than one look, or another prunes it.
+    /// Live snapshots see older versions; each is watched.
+    Seen,
+    /// The chain is longer than one look, or others have asked for another one.
     Unfinished,
+    /// Another prunes it, and has been asked to look again.
+    Busy,
 }
 
-/// Takes out of the chain what no live snapshot can see, and hands each version to `retire`. Lock-free: if another prunes the
-/// slot, it is left to that one.
+/// What pruning a chain needs to know and to do.
+pub(crate) trait Pruner {
+    /// The oldest live snapshot that sees what was visible from tick `from` until tick `until`, judged by a view that may judge
+    /// `until`.
+    fn witness(&mut self, from: u64, until: u64) -> Option<u64>;
+
+    /// Takes a version that was unlinked.
+    fn retire(&mut self, version: *mut VersionHeader);
+
+    /// Sees to it that the slot is looked at when this snapshot has ended.
+    fn watch(&mut self, snapshot: u64);
+}
+
+/// Takes out of the chain what no live snapshot can see. Lock-free: if another prunes the slot, it is left to that one.
 ///
-/// `witness(from, until)` names a live snapshot that sees what was visible from tick `from` until tick `until`, judged by a
-/// view that may judge `until`.
+/// `watched` is the snapshot by whose entry of the backlog the slot is looked at, if it is by one.
 pub(crate) fn prune(
     slot: &SlotHeader,
     clock: &Clock,
     looks: usize,
-    mut witness: impl FnMut(u64, u64) -> Option<u64>,
-    mut retire: impl FnMut(*mut VersionHeader),
+    mut watched: Option<u64>,
+    pruner: &mut impl Pruner,
 ) -> Pruned {
     if rule::holds(Rule::OnePruner) && slot.try_prune() == PruneRight::Busy {
-        return Pruned::Unfinished;
+        return Pruned::Busy;
     }
     for _ in 0..tuning::PRUNE_AGAIN {
-        let pruned = prune_once(slot, clock, looks, &mut witness, &mut retire);
+        let pruned = prune_once(slot, clock, looks, watched.take(), pruner);
         if !rule::holds(Rule::OnePruner) || slot.end_prune() {
             return pruned;
         }
@@ -300,27 +336,31 @@ fn prune_once(
     slot: &SlotHeader,
     clock: &Clock,
     looks: usize,
-    witness: &mut impl FnMut(u64, u64) -> Option<u64>,
-    retire: &mut impl FnMut(*mut VersionHeader),
+    watched: Option<u64>,
+    pruner: &mut impl Pruner,
 ) -> Pruned {
     let Latest::Version(newest) = latest(slot, clock) else { return Pruned::Single };
     let mut newer = newest.version;
-    let mut seen = None;
+    let mut pruned = Pruned::Single;
     for _ in 0..looks {
         let Some(older) = newer.prev() else {
-            return seen.map_or(Pruned::Single, Pruned::Seen);
+            return pruned;
         };
         let (from, until) = (older.stamp().tick(), newer.stamp().tick());
         let seen_by =
-            if from == until || !rule::holds(Rule::PruneChecksSnapshots) { None } else { witness(from, until) };
+            if from == until || !rule::holds(Rule::PruneChecksSnapshots) { None } else { pruner.witness(from, until) };
         match seen_by {
             Some(snapshot) => {
-                seen = Some(snapshot);
+                let lost_its_watch = watched.is_some_and(|tick| (from..until).contains(&tick) && tick <= snapshot);
+                if older.watch() || lost_its_watch {
+                    pruner.watch(snapshot);
+                }
+                pruned = Pruned::Seen;
                 newer = older;
             }
             None => {
                 newer.splice(older);
-                retire(ptr::from_ref(older).cast_mut());
+                pruner.retire(ptr::from_ref(older).cast_mut());
             }
         }
     }

@@ -8,7 +8,7 @@ use crossbeam_utils::CachePadded;
 use crate::raw::arena::{Arena, Fresh};
 use crate::raw::chain::{VersionHeader, VersionNode};
 use crate::raw::era::Retired;
-use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Table;
 use crate::sync::{AtomicI64, AtomicU64, Ordering};
 use crate::tuning::LEN_STRIPES;
@@ -22,9 +22,21 @@ pub(crate) struct Component {
     pub(crate) arena: Arena,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
-    len: [CachePadded<AtomicI64>; LEN_STRIPES],
+    counts: [CachePadded<Counts>; LEN_STRIPES],
     /// The era from which on tombstones are purged: see [`detach_base`](Self::detach_base).
     purge_from: AtomicU64,
+}
+
+/// A stripe of a component's counters.
+struct Counts {
+    values: AtomicI64,
+    slots: AtomicI64,
+}
+
+impl Counts {
+    fn new() -> Self {
+        Self { values: AtomicI64::new(0), slots: AtomicI64::new(0) }
+    }
 }
 
 impl Component {
@@ -35,7 +47,7 @@ impl Component {
             arena: Arena::new(Layout::new::<Slot<K>>(), id),
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
-            len: std::array::from_fn(|_| CachePadded::new(AtomicI64::new(0))),
+            counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
             purge_from: AtomicU64::new(0),
         }
     }
@@ -47,15 +59,31 @@ impl Component {
 
     /// Keys that have a value; exact when nobody writes.
     pub(crate) fn len(&self) -> usize {
-        let len: i64 = self.len.iter().map(|stripe| stripe.load(Ordering::Relaxed)).sum();
-        usize::try_from(len).unwrap_or(0)
+        self.sum(|counts| &counts.values)
+    }
+
+    /// Keys in the table, also removed ones that are not yet purged.
+    pub(crate) fn slots(&self) -> usize {
+        self.sum(|counts| &counts.slots)
+    }
+
+    fn sum(&self, count: impl Fn(&Counts) -> &AtomicI64) -> usize {
+        let sum: i64 = self.counts.iter().map(|stripe| count(stripe).load(Ordering::Relaxed)).sum();
+        // A sum beside writers may miss what came and count what went.
+        usize::try_from(sum).unwrap_or(0)
     }
 
     /// Counts a key that came or went.
     #[inline]
     pub(crate) fn count(&self, stripe: usize, change: i64) {
         // Relaxed: a count.
-        self.len[stripe % LEN_STRIPES].fetch_add(change, Ordering::Relaxed);
+        self.counts[stripe % LEN_STRIPES].values.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Counts a slot that came into the table or went.
+    pub(crate) fn count_slot(&self, stripe: usize, change: i64) {
+        // Relaxed: a count.
+        self.counts[stripe % LEN_STRIPES].slots.fetch_add(change, Ordering::Relaxed);
     }
 
     /// Makes a slot for a key, which is not yet published. The caller is pinned.
@@ -126,23 +154,51 @@ impl Component {
 impl Drop for Component {
     fn drop(&mut self) {
         let (drop_key, drop_version) = (self.drop_key, self.drop_version);
-        self.arena.visit_exclusively(|slot| {
+        let mut contents = Contents { slots: self.arena.slots(), slot: None, version: None, drop_key, drop_version };
+        while contents.drop_next() {}
+    }
+}
+
+/// Keys and versions of a component that goes. Each is taken out before it is dropped, so a `Drop` that panics keeps no other
+/// from it.
+struct Contents<'g, S: Iterator<Item = *mut SlotHeader>> {
+    slots: S,
+    /// The slot whose key is next, behind its versions.
+    slot: Option<*mut SlotHeader>,
+    version: Option<&'g VersionHeader>,
+    drop_version: unsafe fn(*mut VersionHeader),
+    drop_key: unsafe fn(*mut SlotHeader),
+}
+
+impl<S: Iterator<Item = *mut SlotHeader>> Contents<'_, S> {
+    /// Drops one key or version; `false` if there is none.
+    fn drop_next(&mut self) -> bool {
+        if let Some(version) = self.version.take() {
+            self.version = version.prev();
+            // SAFETY: exclusive access; each version is in one chain.
+            unsafe { (self.drop_version)(ptr::from_ref(version).cast_mut()) };
+        } else if let Some(slot) = self.slot.take() {
+            // SAFETY: exclusive access to an occupied slot.
+            unsafe { (self.drop_key)(slot) };
+        } else if let Some(slot) = self.slots.next() {
             // SAFETY: handed out, so its header is initialised.
             let header = unsafe { &*slot };
-            if !header.is_occupied() {
-                return;
-            }
-            if let (_, crate::raw::slot::Head::Version(newest)) = header.head() {
-                let mut version = Some(newest);
-                while let Some(dropped) = version {
-                    version = dropped.prev();
-                    // SAFETY: exclusive access; each version is in one chain.
-                    unsafe { drop_version(ptr::from_ref(dropped).cast_mut()) };
+            if header.is_occupied() {
+                self.slot = Some(slot);
+                if let (_, Head::Version(newest)) = header.head() {
+                    self.version = Some(newest);
                 }
             }
-            // SAFETY: exclusive access to an occupied slot.
-            unsafe { drop_key(slot) };
-        });
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+impl<S: Iterator<Item = *mut SlotHeader>> Drop for Contents<'_, S> {
+    fn drop(&mut self) {
+        while self.drop_next() {}
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::raw::backlog::{Backlog, Waiting, WaitsFor};
-use crate::raw::chain::{self, Latest, Pruned, VersionHeader};
+use crate::raw::chain::{self, Latest, Pruned, Pruner, VersionHeader};
 use crate::raw::clock::Clock;
 use crate::raw::component::Component;
 use crate::raw::era::{Eras, Retired};
@@ -218,12 +218,15 @@ impl<'g> Worker<'g> {
         if was_present == is_tombstone {
             component.count(self.record.stripe, if is_tombstone { -1 } else { 1 });
         }
-        let pruned = match replaced {
-            Some(_) => self.prune(component, slot, tuning::PRUNE_LOOKS),
-            None => Pruned::Single,
-        };
-        if is_tombstone || pruned != Pruned::Single {
-            self.enqueue(component, slot, waits_for(pruned, stamp));
+        if replaced.is_some() {
+            let mut pruning = Pruning::new(*self, component, slot);
+            let pruned = pruning.prune(tuning::PRUNE_LOOKS, None);
+            if let Some(waits_for) = waits_for(pruned, is_tombstone, stamp) {
+                pruning.enqueue(waits_for);
+            }
+            if pruning.has_filled_a_block {
+                self.work_off(tuning::BACKLOG_STEP);
+            }
         }
         Ok(stamp)
     }
@@ -265,19 +268,6 @@ impl<'g> Worker<'g> {
         Ok(())
     }
 
-    /// Prunes a slot's chain.
-    fn prune(&self, component: &'g Component, slot: &SlotHeader, looks: usize) -> Pruned {
-        let engine = self.engine;
-        chain::prune(
-            slot,
-            &engine.clock,
-            looks,
-            |from, until| self.witness(from, until),
-            // SAFETY: the pruner has just unlinked it, alone.
-            |version| self.retire(unsafe { component.retire_version(version) }),
-        )
-    }
-
     /// The oldest live snapshot that sees what was visible from tick `from` until tick `until`.
     fn witness(&self, from: u64, until: u64) -> Option<u64> {
         // SAFETY: the worker's own record; nothing in here comes back.
@@ -306,12 +296,13 @@ impl<'g> Worker<'g> {
 
     /// Puts a slot into the thread's block of the backlog; `true` if that filled the block.
     fn put_in_backlog(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) -> bool {
-        if !slot.enqueue() {
+        if !slot.enqueue(waits_for) {
             return false;
         }
-        let waiting = Waiting { component, slot: std::ptr::from_ref(slot).cast_mut(), generation: slot.generation() };
+        let (slot, generation) = (std::ptr::from_ref(slot).cast_mut(), slot.generation());
+        let waiting = Waiting { component, slot, generation, waits_for };
         // SAFETY: the worker's own record; nothing in here comes back.
-        let full = unsafe { self.record.with_owned(|owned| owned.backlog.push(waiting, waits_for)) };
+        let full = unsafe { self.record.with_owned(|owned| owned.backlog.push(waiting)) };
         let is_full = full.is_some();
         if let Some(block) = full {
             self.engine.backlog.push(block);
@@ -319,29 +310,44 @@ impl<'g> Worker<'g> {
         is_full
     }
 
-    /// Looks again at some blocks of slots; returns how many blocks were ready.
+    /// Looks again at some blocks of slots; returns how many slots had what they waited for.
     pub(crate) fn work_off(&self, blocks: usize) -> usize {
+        self.work_off_within(blocks, tuning::BACKLOG_LOOKS)
+    }
+
+    /// As [`work_off`](Self::work_off), and passes by no more than so many blocks that are not ready.
+    fn work_off_within(&self, blocks: usize, looks: usize) -> usize {
         if self.engine.backlog.len() == 0 {
             return 0;
         }
         let view = self.engine.registry.view(&self.engine.clock);
-        let mut done = 0;
-        for _ in 0..tuning::BACKLOG_LOOKS {
+        let (mut done, mut served) = (0, 0);
+        for _ in 0..looks {
             if done == blocks {
                 break;
             }
             let Some((block, garbage)) = self.engine.backlog.pop() else { break };
             self.retire(garbage);
+            if let Some(tick) = block.floor() {
+                self.pass(tick);
+            }
             if !block.is_ready(|tick| view.contains(tick), self.purge_floor()) {
                 self.engine.backlog.push(block);
                 continue;
             }
             done += 1;
             for waiting in block.slots {
-                self.look_again(waiting, &view);
+                served += usize::from(self.look_again(waiting, &view) == Looked::Served);
             }
         }
-        done
+        served
+    }
+
+    /// Moves the clock past the tick of tombstones that wait, if nobody else would.
+    fn pass(&self, tick: u64) {
+        if self.engine.clock.now() == tick && !self.engine.desk.wants_notes() {
+            self.engine.clock.advance_past(tick);
+        }
     }
 
     /// Up to which tick tombstones may go: what all consumers have, and the clock has passed.
@@ -351,49 +357,57 @@ impl<'g> Worker<'g> {
         self.engine.desk.floor().min(passed)
     }
 
-    fn look_again(&self, waiting: Waiting, view: &LiveView) {
+    /// Looks at a slot that waits, and puts it back if it has to wait on.
+    fn look_again(&self, waiting: Waiting, view: &LiveView) -> Looked {
         // SAFETY: slots are type-stable, and components live as long as the engine.
         let (component, slot) = unsafe { (&*waiting.component, &*waiting.slot) };
         if slot.generation() != waiting.generation {
-            return;
+            return Looked::Served;
         }
-        slot.dequeue();
-        let pruned = chain::prune(
-            slot,
-            &self.engine.clock,
-            usize::MAX,
-            |from, until| {
-                if until <= view.clock { view.oldest_within(from, until) } else { self.witness(from, until) }
-            },
-            // SAFETY: the pruner has just unlinked it, alone.
-            |version| self.retire(unsafe { component.retire_version(version) }),
-        );
+        slot.dequeue(waiting.waits_for);
+        let watched = match waiting.waits_for {
+            WaitsFor::Snapshot(tick) => Some(tick),
+            WaitsFor::Floor(_) | WaitsFor::Look => None,
+        };
+        let mut pruning = Pruning::new(*self, component, slot).judged_by(view);
+        let pruned = pruning.prune(usize::MAX, watched);
+        if pruned == Pruned::Busy {
+            // The entry was not served.
+            pruning.enqueue(waiting.waits_for);
+            return Looked::WaitsOn;
+        }
         match self.latest(slot) {
             Latest::Purged | Latest::Empty => {}
             Latest::Version(newest) => {
                 let stamp = newest.stamp;
                 if pruned == Pruned::Single && newest.version.is_tombstone() {
-                    if self.engine.clock.now() == stamp.tick() && !self.engine.desk.wants_notes() {
-                        // Nobody else would move it.
-                        self.engine.clock.advance_past(stamp.tick());
-                    }
+                    self.pass(stamp.tick());
                     if newest.version.prev().is_none()
                         && stamp.tick() <= self.purge_floor()
                         && self.may_purge(component)
                     {
                         self.purge(component, slot, newest.address);
-                        return;
+                        return Looked::Served;
                     }
                 }
-                if newest.version.is_tombstone() || pruned != Pruned::Single {
-                    self.put_in_backlog(component, slot, waits_for(pruned, stamp));
+                if let Some(waits_for) = waits_for(pruned, newest.version.is_tombstone(), stamp) {
+                    pruning.enqueue(waits_for);
+                    if waits_for == waiting.waits_for {
+                        return Looked::WaitsOn;
+                    }
                 }
             }
         }
+        Looked::Served
     }
 
     fn may_purge(&self, component: &Component) -> bool {
         component.may_purge(self.engine.eras.safe()) || !rule::holds(Rule::KeepTombstoneOverBase)
+    }
+
+    /// Counts a slot that was put into its component's table.
+    pub(crate) fn count_new_slot(&self, component: &Component) {
+        component.count_slot(self.record.stripe, 1);
     }
 
     /// Takes a key out for good, if the slot's head is still the tombstone that was seen.
@@ -401,6 +415,7 @@ impl<'g> Worker<'g> {
         if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
             return;
         }
+        component.count_slot(self.record.stripe, -1);
         if rule::holds(Rule::UnlinkBeforeRetire) {
             component.table.unlink(slot, |garbage| self.retire(garbage));
         }
@@ -420,9 +435,21 @@ impl<'g> Worker<'g> {
         }
     }
 
-    /// Closes the batch of garbage, however small, works off some of the backlog, and reclaims what may be.
+    /// Closes the batch of garbage, works off some of the backlog, and reclaims what may be.
     #[cold]
-    pub(crate) fn tidy_now(&self) {
+    fn tidy_now(&self) {
+        self.close_garbage();
+        self.work_off(tuning::BACKLOG_STEP);
+        self.reclaim_garbage();
+    }
+
+    /// Closes the batch of garbage, however small, and reclaims what may be.
+    pub(crate) fn reclaim_now(&self) {
+        self.close_garbage();
+        self.reclaim_garbage();
+    }
+
+    fn close_garbage(&self) {
         let engine = self.engine;
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe {
@@ -432,10 +459,12 @@ impl<'g> Worker<'g> {
             });
         }
         engine.eras.advance(self.guard);
-        self.work_off(tuning::BACKLOG_STEP);
+    }
+
+    fn reclaim_garbage(&self) {
         loop {
-            let safe = engine.eras.safe();
-            // SAFETY: as above.
+            let safe = self.engine.eras.safe();
+            // SAFETY: the worker's own record; nothing in here comes back.
             let batch = unsafe { self.record.with_owned(|owned| owned.retired.take_safe(safe)) };
             let Some(mut batch) = batch else { break };
             batch.reclaim();
@@ -444,8 +473,16 @@ impl<'g> Worker<'g> {
         }
     }
 
+    /// Looks again at some blocks of slots, the thread's own among them, also behind any number that are not ready; returns how
+    /// many slots had what they waited for.
+    pub(crate) fn work_off_thoroughly(&self, blocks: usize) -> usize {
+        self.flush_backlog();
+        // No block is empty: this is enough to come round.
+        self.work_off_within(blocks, self.engine.backlog.len())
+    }
+
     /// Hands the thread's partly filled block of the backlog to everybody.
-    pub(crate) fn flush_backlog(&self) {
+    fn flush_backlog(&self) {
         // SAFETY: the worker's own record; nothing in here comes back.
         let block = unsafe { self.record.with_owned(|owned| owned.backlog.take()) };
         if let Some(block) = block {
@@ -464,11 +501,69 @@ impl<'g> Worker<'g> {
 #[derive(Debug)]
 pub(crate) struct Moved;
 
-fn waits_for(pruned: Pruned, stamp: Stamp) -> WaitsFor {
+/// What came of a look at a slot that waits.
+#[derive(Debug, PartialEq, Eq)]
+enum Looked {
+    /// It waits no longer, or for something else.
+    Served,
+    /// It waits for the same as before.
+    WaitsOn,
+}
+
+/// What a slot waits for by itself, besides its watched versions: a tombstone above such waits for them first.
+fn waits_for(pruned: Pruned, is_tombstone: bool, newest: Stamp) -> Option<WaitsFor> {
     match pruned {
-        Pruned::Single => WaitsFor::Floor(stamp.tick()),
-        Pruned::Seen(tick) => WaitsFor::Snapshot(tick),
-        Pruned::Unfinished => WaitsFor::Look,
+        Pruned::Single => is_tombstone.then_some(WaitsFor::Floor(newest.tick())),
+        Pruned::Seen => None,
+        Pruned::Unfinished | Pruned::Busy => Some(WaitsFor::Look),
+    }
+}
+
+/// A worker that prunes a slot's chain.
+struct Pruning<'w, 'g> {
+    worker: Worker<'g>,
+    component: &'w Component,
+    slot: &'w SlotHeader,
+    /// A view that is there already.
+    view: Option<&'w LiveView>,
+    /// Whether the thread's block of the backlog was filled.
+    has_filled_a_block: bool,
+}
+
+impl<'w, 'g> Pruning<'w, 'g> {
+    fn new(worker: Worker<'g>, component: &'w Component, slot: &'w SlotHeader) -> Self {
+        Self { worker, component, slot, view: None, has_filled_a_block: false }
+    }
+
+    fn judged_by(self, view: &'w LiveView) -> Self {
+        Self { view: Some(view), ..self }
+    }
+
+    fn prune(&mut self, looks: usize, watched: Option<u64>) -> Pruned {
+        chain::prune(self.slot, &self.worker.engine.clock, looks, watched, self)
+    }
+
+    /// Leaves the slot to be looked at again.
+    fn enqueue(&mut self, waits_for: WaitsFor) {
+        self.has_filled_a_block |= self.worker.put_in_backlog(self.component, self.slot, waits_for);
+    }
+}
+
+impl Pruner for Pruning<'_, '_> {
+    fn witness(&mut self, from: u64, until: u64) -> Option<u64> {
+        match self.view {
+            Some(view) if until <= view.clock => view.oldest_within(from, until),
+            _ => self.worker.witness(from, until),
+        }
+    }
+
+    fn retire(&mut self, version: *mut VersionHeader) {
+        // SAFETY: the pruner has just unlinked it, alone.
+        self.worker.retire(unsafe { self.component.retire_version(version) });
+    }
+
+    fn watch(&mut self, snapshot: u64) {
+        self.enqueue(WaitsFor::Snapshot(snapshot));
     }
 }
 

@@ -150,9 +150,10 @@ impl RetireQueue {
     }
 
     /// Keeps an emptied batch's memory for the next one.
-    pub(crate) fn recycle(&mut self, batch: Batch) {
-        if self.spare.len() < 4 && batch.items.is_empty() {
-            self.spare.push(batch.items);
+    pub(crate) fn recycle(&mut self, mut batch: Batch) {
+        let is_usual = batch.items.capacity() <= 2 * RETIRE_BATCH;
+        if self.spare.len() < 4 && batch.items.is_empty() && is_usual {
+            self.spare.push(std::mem::take(&mut batch.items));
         }
     }
 
@@ -180,19 +181,17 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Reclaims all items, also those behind one whose `Drop` panics.
+    /// Reclaims all items.
     pub(crate) fn reclaim(&mut self) {
-        struct Rest<'a>(&'a mut Vec<Retired>);
-        impl Drop for Rest<'_> {
-            fn drop(&mut self) {
-                while let Some(item) = self.0.pop() {
-                    item.reclaim();
-                }
-            }
-        }
-        let rest = Rest(&mut self.items);
-        while let Some(item) = rest.0.pop() {
+        while let Some(item) = self.items.pop() {
             item.reclaim();
         }
+    }
+}
+
+impl Drop for Batch {
+    /// Reclaims what is behind an item whose `Drop` panicked.
+    fn drop(&mut self) {
+        self.reclaim();
     }
 }

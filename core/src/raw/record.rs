@@ -175,19 +175,20 @@ impl Records {
 
     /// Notes that a record was left with garbage in it.
     pub(crate) fn abandon(&self, record: &Record) {
-        // AcqRel: a hint for those who tidy up.
-        self.abandoned.fetch_add(1, Ordering::AcqRel);
         record.leave();
+        // Release [ABANDON-1]: mate of Acquire [ABANDON-2]: who sees the hint can claim the record. The other way round it
+        // could be taken while the record is still in use, and nobody would look there again.
+        self.abandoned.fetch_add(1, Ordering::Release);
     }
 
     /// Claims every record that was left, hands over what only its owner may touch, and leaves it again. Only when some were
     /// left with garbage.
     pub(crate) fn adopt(&self, mut visit: impl FnMut(&mut Owned)) {
-        // Relaxed: a hint; garbage that is missed now is found by the next one.
-        if self.abandoned.load(Ordering::Relaxed) == 0 {
+        // Relaxed: a hint; what is missed now is found by the next one. Acquire [ABANDON-2]: with Release [ABANDON-1], also of
+        // what comes in between.
+        if self.abandoned.load(Ordering::Relaxed) == 0 || self.abandoned.swap(0, Ordering::Acquire) == 0 {
             return;
         }
-        self.abandoned.store(0, Ordering::Relaxed);
         for record in self.iter().filter(|record| record.claim()) {
             // SAFETY: claimed; `visit` moves data only.
             unsafe { record.with_owned(&mut visit) };

@@ -13,6 +13,7 @@
 use std::mem::MaybeUninit;
 use std::ptr;
 
+use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::VersionHeader;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
@@ -20,10 +21,12 @@ use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 const PRUNING: u64 = 1 << 0;
 /// Someone else found the chain being pruned and asks for another look.
 const AGAIN: u64 = 1 << 1;
-/// The slot stands in the backlog.
+/// The slot's tombstone stands in the backlog.
 const QUEUED: u64 = 1 << 2;
 /// The slot holds a key.
 const OCCUPIED: u64 = 1 << 3;
+/// The slot stands in the backlog for another look at its chain.
+const QUEUED_FOR_LOOK: u64 = 1 << 4;
 
 const COMPONENT_SHIFT: u32 = 8;
 const GENERATION_SHIFT: u32 = 24;
@@ -61,6 +64,16 @@ pub(crate) enum PruneRight {
     Granted,
     /// Another prunes; it has been asked to look again.
     Busy,
+}
+
+/// The mark that a slot bears while it stands in the backlog for this. None for a snapshot: there each watched version has its
+/// own.
+fn mark_of(waits_for: WaitsFor) -> u64 {
+    match waits_for {
+        WaitsFor::Snapshot(_) => 0,
+        WaitsFor::Floor(_) => QUEUED,
+        WaitsFor::Look => QUEUED_FOR_LOOK,
+    }
 }
 
 /// The head of a slot that is out of use: an address that no version has.
@@ -173,16 +186,20 @@ impl SlotHeader {
         self.state.fetch_and(!(PRUNING | AGAIN), Ordering::Release);
     }
 
-    /// Marks the slot as standing in the backlog; `false` if it did already.
-    pub(crate) fn enqueue(&self) -> bool {
+    /// Marks the slot as standing in the backlog for this; `false` if it did already.
+    pub(crate) fn enqueue(&self, waits_for: WaitsFor) -> bool {
+        let mark = mark_of(waits_for);
         // AcqRel [QUEUE-1]: whoever takes the mark away later sees what was written before it was set.
-        self.state.fetch_or(QUEUED, Ordering::AcqRel) & QUEUED == 0
+        mark == 0 || self.state.fetch_or(mark, Ordering::AcqRel) & mark == 0
     }
 
     /// Takes the mark away, before the slot is looked at: what happens later puts it back.
-    pub(crate) fn dequeue(&self) {
-        // AcqRel [QUEUE-1].
-        self.state.fetch_and(!QUEUED, Ordering::AcqRel);
+    pub(crate) fn dequeue(&self, waited_for: WaitsFor) {
+        let mark = mark_of(waited_for);
+        if mark != 0 {
+            // AcqRel [QUEUE-1].
+            self.state.fetch_and(!mark, Ordering::AcqRel);
+        }
     }
 
     /// Frees the slot: its key is gone, its generation moves, and `next` follows it in the free list.
