@@ -92,7 +92,7 @@ fn check(disk: &SimulatedDisk, keep_log: bool) {
 
 fn open(disk: &SimulatedDisk) -> Result<(DurableStore, Stepper), stillpoint_persist::OpenError> {
     // Frames and files are written when the store is closed, or a step finds them due.
-    Options::new().tail_bytes_max(64 << 10).open_stepped(Arc::new(disk.clone()))
+    Options::new().segment_bytes(64 << 10).tail_bytes_max(64 << 10).open_stepped(Arc::new(disk.clone()))
 }
 
 /// Reads single keys, changes some, reads everything; `None` if not all of the map can be read.
