@@ -16,6 +16,9 @@ use crate::medium::{Medium, MediumFile};
 /// Zeros are written ahead in pieces of this size.
 const ZERO_PIECE: usize = 256 * 1024;
 
+/// A log does not go on from larger numbers: no store gets there, and counting up from here needs no checks.
+const NUMBER_LIMIT: u64 = 1 << 62;
+
 static ZERO_BYTES: [u8; ZERO_PIECE] = [0; ZERO_PIECE];
 
 /// Where a log continues; a scan tells it.
@@ -174,6 +177,11 @@ impl LogWriter {
         let next = options.next;
         if next.frame == 0 || !is_zero_step(options.zero_step) {
             return Err(FormatError::OutOfOrder { what: "a log was created with numbers that contradict each other" });
+        }
+        for (what, found) in [("a frame's number", next.frame), ("a segment's number", next.segment)] {
+            if found >= NUMBER_LIMIT {
+                return Err(FormatError::TooLarge { what, found, limit: NUMBER_LIMIT });
+            }
         }
         let current = Segment::create(&*medium, &options, next, repeated.len() as u64)?;
         let next = NextFrame { segment: next.segment.saturating_add(1), ..next };

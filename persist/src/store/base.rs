@@ -39,6 +39,11 @@ impl Base {
         self.file.name()
     }
 
+    /// The tick of the file's cut: no version in it is later.
+    pub(crate) fn cut_tick(&self) -> u64 {
+        self.file.header().cut_tick
+    }
+
     /// The chunk, proven, if it has not come in.
     pub(crate) fn missing_chunk(&self, number: u32) -> Result<Option<Chunk<'_>>, FormatError> {
         // Acquire [LOADED-2]: with Release [LOADED-1]: what came in is in the map.

@@ -21,11 +21,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stillpoint::{Consumer, Cut, Snapshot, Store};
 
-use super::catalog::{ActiveComponent, Catalog, log_failed};
+use super::catalog::{ActiveComponent, Catalog, file_failed, log_failed};
 use super::options::Options;
 use super::snapshot_job::{Published, SnapshotJob, Source};
 use super::status::Shared;
 use crate::error::DurabilityError;
+use crate::format::FormatError;
 use crate::hash::HashKey;
 use crate::log::{Commit, LogTail, LogWriter};
 use crate::medium::{DirectoryLock, Medium};
@@ -327,7 +328,9 @@ impl Persister {
             log.roll().map_err(log_failed)?;
         }
         let reserve = snapshot.tick().saturating_add(TICKS_RESERVED);
-        let generation = self.generation + 1;
+        let limit = u64::MAX;
+        let too_large = FormatError::TooLarge { what: "a generation", found: self.generation, limit };
+        let generation = self.generation.checked_add(1).ok_or_else(|| file_failed(too_large))?;
         let job =
             SnapshotJob::begin(&*self.medium, &self.identity, snapshot, sources, generation, self.frame, reserve)?;
         self.tail_bytes = 0;

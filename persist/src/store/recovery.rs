@@ -8,7 +8,7 @@
 //!
 //! Every step may be cut short by a crash and begun anew. Nothing is removed before what replaces it is durable.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ use super::persister::{Identity, Recovered, TICKS_RESERVED, wall_clock};
 use super::status::{Figures, Shared};
 use crate::error::OpenError;
 use crate::format::component::ComponentRecord;
-use crate::format::names::{TEMPORARY, log_segment, snapshot_generation, snapshot_name};
+use crate::format::names::{TEMPORARY, log_name, log_segment, snapshot_generation, snapshot_name};
 use crate::format::snapshot::SnapshotHeader;
 use crate::format::{FormatError, PAGE};
 use crate::hash::HashKey;
@@ -95,12 +95,11 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
     let header = *found.file.header();
     let last = found.tail.last;
     let sealed = found.tail.sealed;
-    let start_tick = match last {
-        Some(last) if sealed => last.cut_tick.max(header.cut_tick) + 1,
-        Some(last) => last.tick_reserve.max(header.tick_reserve) + 1,
-        None if created => 1,
-        None => header.tick_reserve + 1,
-    };
+    let start_tick = start_tick(&header, &found.tail, created);
+    if start_tick > TICK_LAST {
+        let what = "the store's clock is at its end, or the file was forged";
+        return Err(file_error(FormatError::Malformed { file: found.file.name().to_owned(), what, offset: 0 }));
+    }
     let identity = Identity {
         store: header.store,
         hash_key: HashKey(header.hash_key),
@@ -130,7 +129,7 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
     let frames: Arc<[Frame]> = std::mem::take(&mut log.frames).into();
     let frame = frames.last().map_or(header.frame, |frame| frame.info().frame);
     let tail_bytes = frames.iter().map(|frame| frame.info().payload_len + PAGE as u64).sum();
-    let catalog = catalog(Arc::new(found.file), &frames);
+    let catalog = catalog(Arc::new(found.file), &frames).map_err(file_error)?;
     let defined: HashSet<u32> = catalog.dormant.values().map(|dormant| dormant.record.id).collect();
     let generation = names.iter().filter_map(|name| snapshot_generation(name)).max().unwrap_or(header.generation);
     let durable = last.map_or(header.cut_tick, |last| last.cut_tick.max(header.cut_tick));
@@ -150,6 +149,19 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
         lock,
     };
     Ok(Opened { recovered, report, start_tick })
+}
+
+/// Where the clock goes on: after all cuts and, unless the log was closed, after every tick that may have been given out.
+fn start_tick(header: &SnapshotHeader, tail: &LogTail, created: bool) -> u64 {
+    let frames = tail.frames.iter().map(Frame::info).chain(&tail.last);
+    let cut = frames.map(|frame| frame.cut_tick).fold(header.cut_tick, u64::max);
+    let reserve = match tail.last {
+        Some(_) if tail.sealed => 0,
+        Some(last) => last.tick_reserve.max(header.tick_reserve),
+        None if created => 0,
+        None => header.tick_reserve,
+    };
+    cut.max(reserve).saturating_add(1)
 }
 
 /// Makes an empty directory a store: its first snapshot file holds nothing but who it is.
@@ -193,30 +205,42 @@ fn find(medium: &dyn Medium, names: &[String]) -> Result<Found, FormatError> {
 fn try_file(medium: &dyn Medium, name: &str) -> Result<(SnapshotFile, LogTail), FormatError> {
     let mapping = medium.map(name).map_err(FormatError::io("map", name))?;
     let file = SnapshotFile::open(name, mapping)?;
+    if snapshot_generation(name) != Some(file.header().generation) {
+        let what = "the snapshot file has another one's name";
+        return Err(FormatError::Malformed { file: name.to_owned(), what, offset: 0 });
+    }
     let tail = LogScan::read(medium, file.header().store, file.header().frame)?;
     Ok((file, tail))
 }
 
 /// All components that the file or a frame behind it names; none was asked for yet.
-fn catalog(file: Arc<SnapshotFile>, frames: &Arc<[Frame]>) -> Catalog {
-    let mut dormant = BTreeMap::new();
-    let mut add = |record: ComponentRecord| {
+///
+/// A name may be defined again as what it is. Anything else would hand one component's records to another.
+fn catalog(file: Arc<SnapshotFile>, frames: &Arc<[Frame]>) -> Result<Catalog, FormatError> {
+    let mut dormant = BTreeMap::<String, Dormant>::new();
+    let mut names = HashMap::new();
+    let defined = frames.iter().flat_map(|frame| frame.records().map(move |record| (record, frame.segment())));
+    let defined = defined.filter_map(|(record, segment)| match record {
+        Record::Define { component: id, name, key_schema, value_schema } => {
+            let [name, key_schema, value_schema] = [name, key_schema, value_schema].map(str::to_owned);
+            Some((ComponentRecord { id, name, key_schema, value_schema }, Some(segment)))
+        }
+        _ => None,
+    });
+    let stored = file.components().map(|component| (component.record().clone(), None));
+    for (record, segment) in stored.chain(defined) {
+        let known = dormant.get(&record.name).is_none_or(|known| known.record == record);
+        let owner = names.entry(record.id).or_insert_with(|| record.name.clone());
+        if !known || *owner != record.name || record.id == u32::MAX {
+            let file = segment.map_or_else(|| file.name().to_owned(), log_name);
+            let what = "two components have the same name or number, or a number is the last one";
+            return Err(FormatError::Malformed { file, what, offset: 0 });
+        }
         let component = Dormant { record, base: Arc::clone(&file), tail: Arc::clone(frames) };
         dormant.insert(component.record.name.clone(), component);
-    };
-    file.components().for_each(|component| add(component.record().clone()));
-    for record in frames.iter().flat_map(Frame::records) {
-        if let Record::Define { component, name, key_schema, value_schema } = record {
-            add(ComponentRecord {
-                id: component,
-                name: name.to_owned(),
-                key_schema: key_schema.to_owned(),
-                value_schema: value_schema.to_owned(),
-            });
-        }
     }
     let next_id = dormant.values().map(|component| component.record.id + 1).max().unwrap_or(0);
-    Catalog { active: Vec::new(), dormant, next_id, to_warm: VecDeque::new() }
+    Ok(Catalog { active: Vec::new(), dormant, next_id, to_warm: VecDeque::new() })
 }
 
 /// An incarnation that no earlier opening had: versions of writes that a crash lost may return in another one.
@@ -249,3 +273,6 @@ fn copy_range(from: &dyn MediumFile, to: &dyn MediumFile, torn: &TornTail) -> io
     }
     to.sync()
 }
+
+/// Where a clock may start at the latest: the engine's has 48 bits, and some must be left to go on.
+const TICK_LAST: u64 = (1 << 48) - (1 << 40);

@@ -94,14 +94,17 @@ where
                 self.undecodable(&crate::format::names::log_name(frame.segment()), part, &error)
             };
             let key_of = |key| decode::<K>(key).map_err(|error| undecodable(Part::Keys, error));
+            let version_of = |version| {
+                self.version(version, frame.info().cut_tick, || crate::format::names::log_name(frame.segment()))
+            };
             for record in frame.records() {
                 match record {
                     Record::Put { component: of, version, key, value } if of == component => {
                         let value = decode::<V>(value).map_err(|error| undecodable(Part::Values, error))?;
-                        pin.restore(key_of(key)?, Version::from_u64(version), Some(value));
+                        pin.restore(key_of(key)?, version_of(version)?, Some(value));
                     }
                     Record::Remove { component: of, version, key } if of == component => {
-                        pin.restore(key_of(key)?, Version::from_u64(version), None);
+                        pin.restore(key_of(key)?, version_of(version)?, None);
                     }
                     _ => {}
                 }
@@ -160,9 +163,19 @@ where
             .map(|entry| {
                 let key = decode::<K>(entry.key).map_err(|error| undecodable(Part::Keys, error))?;
                 let value = decode::<V>(entry.value).map_err(|error| undecodable(Part::Values, error))?;
-                Ok((key, Version::from_u64(entry.version), value))
+                Ok((key, self.version(entry.version, base.cut_tick(), || base.file_name().to_owned())?, value))
             })
             .collect()
+    }
+
+    /// A version that was stored under a cut. No snapshot would see one that is later, and the clock starts behind the cuts only.
+    fn version(&self, number: u64, cut_tick: u64, file: impl FnOnce() -> String) -> Result<Version, ReadError> {
+        let version = Version::from_u64(number);
+        if version.tick() <= cut_tick {
+            return Ok(version);
+        }
+        let reason = format!("version {version} is later than the cut at {cut_tick}");
+        Err(ReadError::Undecodable { map: self.map.name().to_owned(), file: file(), part: Part::Values, reason })
     }
 
     fn undecodable(&self, file: &str, part: Part, error: &rkyv::rancor::Error) -> ReadError {
