@@ -149,9 +149,11 @@ impl Tags {
         self.0 & (0xFF << (8 * LAST)) != 0
     }
 
-    /// Whether the entry has its tag.
-    pub(crate) fn has(self, index: usize) -> bool {
-        self.0 & (0xFF << (8 * index)) != 0
+    /// The entry's tag, if it has it.
+    #[inline]
+    pub(crate) fn of(self, index: usize) -> Option<u8> {
+        let tag = (self.0 >> (8 * index)) as u8;
+        (tag != 0).then_some(tag)
     }
 }
 
@@ -289,5 +291,15 @@ mod tests {
             assert!(found.iter().all(|index| *index < ENTRIES));
         }
         assert!(bucket.tags().is_moved() && bucket.tags().is_full());
+    }
+
+    #[test]
+    fn an_entry_has_the_tag_that_was_set_and_no_other() {
+        let bucket = Bucket::new();
+        bucket.set_moved();
+        bucket.set_tag(2, 0x1_05);
+        bucket.set_tag(LAST, 0);
+        let tags: Vec<Option<u8>> = (0..ENTRIES).map(|index| bucket.tags().of(index)).collect();
+        assert_eq!(tags, [None, None, Some(5), None, None, None, Some(1)]);
     }
 }

@@ -201,10 +201,13 @@ impl Table {
                         continue;
                     }
                     Meaning::Slot(slot) => {
-                        if rule::holds(Rule::TagBeforeUse) && !bucket.tags().has(index) {
+                        let tag = bucket.tags().of(index);
+                        if rule::holds(Rule::TagBeforeUse) && tag.is_none() {
                             bucket.set_tag(index, slot.hash());
                         }
-                        if slot.hash() == hash && is_key(slot) {
+                        // Another key's tag saves the look at its slot: a cache miss.
+                        let may_match = tag.is_none_or(|tag| tag == tag_of(hash));
+                        if may_match && slot.hash() == hash && is_key(slot) {
                             return Inserted::Found(slot);
                         }
                         if index == LAST && !entry.is_frozen() {
