@@ -292,4 +292,14 @@ mod tests {
         }
         assert!(bucket.tags().is_moved() && bucket.tags().is_full());
     }
+
+    #[test]
+    fn an_entry_has_the_tag_that_was_set_and_no_other() {
+        let bucket = Bucket::new();
+        bucket.set_moved();
+        bucket.set_tag(2, 0x1_05);
+        bucket.set_tag(LAST, 0);
+        let tags: Vec<Option<u8>> = (0..ENTRIES).map(|index| bucket.tags().of(index)).collect();
+        assert_eq!(tags, [None, None, Some(5), None, None, None, Some(1)]);
+    }
 }
