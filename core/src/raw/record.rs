@@ -58,8 +58,9 @@ impl Record {
     /// Announces the slot that the owner is about to write.
     #[inline]
     pub(crate) fn announce(&self, slot: &SlotHeader) {
-        // Relaxed: ordered by the fence [SNAP-1] of whoever decides the version; see `notes`.
-        self.in_flight.store(ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
+        // Release [FLIGHT-1]: a slot that was just made stands before it. Mate: Acquire [FLIGHT-2]. Before the clock it is ordered
+        // by the fence [SNAP-1] of whoever decides the version; see `notes`.
+        self.in_flight.store(ptr::from_ref(slot).cast_mut(), Ordering::Release);
     }
 
     /// Ends the announcement.
@@ -71,7 +72,8 @@ impl Record {
 
     /// The slot that the owner is about to write, or null.
     pub(crate) fn announced(&self) -> *mut SlotHeader {
-        // Acquire [FLIGHT-2]: with Release [FLIGHT-1]: who sees it cleared sees the note.
+        // Acquire [FLIGHT-2]: with Release [FLIGHT-1]: who sees a slot announced sees the slot, and who sees it cleared sees the
+        // note.
         self.in_flight.load(Ordering::Acquire)
     }
 
