@@ -398,3 +398,36 @@ where
     V: Send + Sync + 'static,
 {
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::HashMap;
+
+    use crate::Store;
+
+    /// A step reads several slots in passes, and does not look at hashes where a walk stands at a bucket's start: neither may
+    /// show a key twice, or miss one, when buckets move between two steps.
+    #[test]
+    fn an_iterator_shows_its_moment_while_the_table_grows_under_it() {
+        let store = Store::new();
+        let map = store.map::<u64, u64>("map").unwrap();
+        let expected: HashMap<u64, u64> = (0..2_000).map(|n| (n, n)).collect();
+        for (key, value) in &expected {
+            map.pin().put(*key, *value);
+        }
+        let still = store.snapshot();
+        let mut new = 1_000_000;
+        let mut found = HashMap::new();
+        for (key, value) in still.iter(&map) {
+            let pin = map.pin();
+            for _ in 0..20 {
+                pin.put(new, new);
+                new += 1;
+            }
+            pin.update(&(new % 2_000), |value| value + 1);
+            pin.remove(&(new * 7 % 2_000));
+            assert_eq!(found.insert(*key, *value), None, "{key} twice");
+        }
+        assert_eq!(found, expected);
+    }
+}
