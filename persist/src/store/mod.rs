@@ -256,10 +256,11 @@ impl DurableStore {
         &self.report
     }
 
-    /// The number of this opening: versions are unique within it.
+    /// The number of this opening: versions are unique within it, and grow from one to the next.
     ///
-    /// A crash may lose versions that were never acknowledged; their numbers don't return, unless no frame could be written for a
-    /// billion ticks before. The incarnation tells also those apart.
+    /// A crash may lose versions that were never acknowledged; their numbers don't return. The exception is those that were given
+    /// out after a store was created, or had been closed properly, and before its first frame: at most the
+    /// [interval](Options::interval) later. Two openings of that kind have the same number only within the same second.
     pub fn incarnation(&self) -> u32 {
         self.identity.incarnation
     }

@@ -33,8 +33,11 @@ use crate::medium::{DirectoryLock, Medium};
 use crate::sync::{Arc, Mutex, lock};
 
 /// Ticks that a frame sets aside for versions that are given out after it. At ten million snapshots a second they last for
-/// 107 seconds without a frame.
-pub(crate) const TICKS_RESERVED: u64 = 1 << 30;
+/// 1.6 seconds without a frame, and a store can crash 16 million times before its clock is at its end.
+pub(crate) const TICKS_RESERVED: u64 = 1 << 24;
+
+/// No tick from here on is given out: a stamp has 48 bits for it, and an opening needs room for some frames.
+pub(crate) const TICKS_END: u64 = (1 << 48) - (1 << 32);
 
 /// Chunks that one turn brings in.
 const WARM_STEP: u32 = 16;
@@ -71,6 +74,8 @@ pub(crate) struct Persister {
     last_frame: Instant,
     /// The number of the last durable frame.
     frame: u64,
+    /// Ticks up to here were set aside by it, or 0 if this life has written none.
+    tick_reserve: u64,
     generation: u64,
     job: Option<SnapshotJob>,
     /// Bytes of log since the newest snapshot file's cut.
@@ -93,6 +98,7 @@ pub(crate) struct Recovered {
     pub(crate) defined: HashSet<u32>,
     pub(crate) generation: u64,
     pub(crate) frame: u64,
+    pub(crate) tick_reserve: u64,
     pub(crate) tail_bytes: u64,
     pub(crate) log: LogTail,
     /// The writer that repeated the frames that nothing vouched for, if there were any.
@@ -126,6 +132,7 @@ impl Persister {
             defined: recovered.defined,
             last_frame: Instant::now(),
             frame: recovered.frame,
+            tick_reserve: recovered.tick_reserve,
             generation: recovered.generation,
             job: None,
             tail_bytes: recovered.tail_bytes,
@@ -225,7 +232,9 @@ impl Persister {
     ) -> Result<Option<u64>, DurabilityError> {
         let active = || sources.iter().filter_map(Source::active);
         let is_new = active().any(|component| !self.defined.contains(&component.record().id));
-        if cut.is_empty() && !is_new && ending == Ending::Commit {
+        // Snapshots move the clock without a change: what is set aside must last.
+        let is_reserved = self.tick_reserve == 0 || self.tick_reserve.saturating_sub(cut.tick()) > TICKS_RESERVED / 2;
+        if cut.is_empty() && !is_new && is_reserved && ending == Ending::Commit {
             return Ok(None);
         }
         let mut log = self.take_log()?;
@@ -261,6 +270,7 @@ impl Persister {
         }?;
         self.defined.extend(defined);
         self.frame = info.frame;
+        self.tick_reserve = commit.tick_reserve;
         Ok(Some(info.bytes))
     }
 

@@ -2,8 +2,9 @@
 //!
 //! 1. Take the lock.
 //! 2. Choose the newest snapshot file that opens and whose log goes on from it.
-//! 3. Keep a torn tail aside. Repeat, in a new segment, the frames that no later one vouches for, and make that durable: what was read
-//!    may have been in the page cache only.
+//! 3. Unless the log was closed: keep a torn tail aside. Repeat, in a new segment, the frames that no later one vouches for, and make
+//!    that durable: what was read may have been in the page cache only. Then write a frame without changes, which says from which tick on
+//!    this opening gives out versions, so that another crash does not give them out again.
 //! 4. Serve.
 //!
 //! Every step may be cut short by a crash and begun anew. Nothing is removed before what replaces it is durable.
@@ -14,7 +15,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::catalog::{Catalog, Dormant};
 use super::options::Options;
-use super::persister::{Identity, Recovered, TICKS_RESERVED, wall_clock};
+use super::persister::{Identity, Recovered, TICKS_END, TICKS_RESERVED, wall_clock};
 use super::status::{Figures, Shared};
 use crate::error::OpenError;
 use crate::format::component::ComponentRecord;
@@ -22,7 +23,7 @@ use crate::format::names::{TEMPORARY, log_name, log_segment, snapshot_generation
 use crate::format::snapshot::SnapshotHeader;
 use crate::format::{FormatError, PAGE};
 use crate::hash::HashKey;
-use crate::log::{Frame, LogScan, LogTail, LogWriter, Record, TornTail};
+use crate::log::{Commit, Frame, LogScan, LogTail, LogWriter, Record, TornTail};
 use crate::medium::{Medium, MediumFile};
 use crate::snapshot_file::{Codec, SnapshotFile, SnapshotFileWriter};
 use crate::sync::{Arc, Mutex};
@@ -93,27 +94,42 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
     let found = find(&*medium, &names).map_err(file_error)?;
 
     let header = *found.file.header();
-    let last = found.tail.last;
+    let last = found.tail.last.unwrap_or_default();
     let sealed = found.tail.sealed;
-    let start_tick = start_tick(&header, &found.tail, created);
-    if start_tick > TICK_LAST {
-        let what = "the store's clock is at its end, or the file was forged";
-        return Err(file_error(FormatError::Malformed { file: found.file.name().to_owned(), what, offset: 0 }));
+    // Of all frames: a file that was forged need not have them in order.
+    let cuts = found.tail.frames.iter().map(|frame| frame.info().cut_tick);
+    let cut_tick = cuts.fold(last.cut_tick.max(header.cut_tick), u64::max);
+    // Closed, and nobody has given out anything since.
+    let is_clean = created || sealed && last.cut_tick >= header.cut_tick;
+    let reserve = if is_clean { 0 } else { last.tick_reserve.max(header.tick_reserve) };
+    let start_tick = cut_tick.max(reserve).saturating_add(1);
+    if start_tick >= TICKS_END {
+        let (file, what) = (found.file.name().to_owned(), "the clock of the store has come to its end");
+        return Err(file_error(FormatError::Malformed { file, what, offset: 0 }));
     }
     let identity = Identity {
         store: header.store,
         hash_key: HashKey(header.hash_key),
-        incarnation: next_incarnation(last.map_or(header.incarnation, |last| last.incarnation)),
+        incarnation: next_incarnation(last.incarnation.max(header.incarnation)),
     };
     let kept_aside = match &found.tail.torn {
         Some(torn) => Some(keep_aside(&*medium, torn).map_err(file_error)?),
         None => None,
     };
-    let resumed = if found.tail.torn.is_some() || found.tail.unvouched().next().is_some() {
-        Some(LogWriter::resume(Arc::clone(&medium), options.log(identity.store), &found.tail).map_err(file_error)?)
-    } else {
-        None
-    };
+    let mut frame = found.tail.frames.last().map_or(header.frame, |frame| frame.info().frame);
+    let mut resumed = None;
+    if !is_clean {
+        let mut log =
+            LogWriter::resume(Arc::clone(&medium), options.log(identity.store), &found.tail).map_err(file_error)?;
+        let opening = Commit {
+            incarnation: identity.incarnation,
+            cut_tick,
+            tick_reserve: start_tick.saturating_add(TICKS_RESERVED),
+            wall_clock: wall_clock(),
+        };
+        frame = log.commit(opening).map_err(file_error)?.frame;
+        resumed = Some(log);
+    }
     let report = OpenReport {
         created,
         sealed,
@@ -127,21 +143,20 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
     };
     let mut log = found.tail;
     let frames: Arc<[Frame]> = std::mem::take(&mut log.frames).into();
-    let frame = frames.last().map_or(header.frame, |frame| frame.info().frame);
     let tail_bytes = frames.iter().map(|frame| frame.info().payload_len + PAGE as u64).sum();
     let catalog = catalog(Arc::new(found.file), &frames).map_err(file_error)?;
     let defined: HashSet<u32> = catalog.dormant.values().map(|dormant| dormant.record.id).collect();
     let generation = names.iter().filter_map(|name| snapshot_generation(name)).max().unwrap_or(header.generation);
-    let durable = last.map_or(header.cut_tick, |last| last.cut_tick.max(header.cut_tick));
     let figures = Figures { tail_bytes, generation: header.generation, ..Figures::default() };
     let recovered = Recovered {
-        shared: Arc::new(Shared::new(durable, figures)),
+        shared: Arc::new(Shared::new(cut_tick, figures)),
         catalog: Arc::new(Mutex::new(catalog)),
         medium,
         identity,
         defined,
         generation,
         frame,
+        tick_reserve: if is_clean { 0 } else { start_tick.saturating_add(TICKS_RESERVED) },
         tail_bytes,
         log,
         resumed,
@@ -149,19 +164,6 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
         lock,
     };
     Ok(Opened { recovered, report, start_tick })
-}
-
-/// Where the clock goes on: after all cuts and, unless the log was closed, after every tick that may have been given out.
-fn start_tick(header: &SnapshotHeader, tail: &LogTail, created: bool) -> u64 {
-    let frames = tail.frames.iter().map(Frame::info).chain(&tail.last);
-    let cut = frames.map(|frame| frame.cut_tick).fold(header.cut_tick, u64::max);
-    let reserve = match tail.last {
-        Some(_) if tail.sealed => 0,
-        Some(last) => last.tick_reserve.max(header.tick_reserve),
-        None if created => 0,
-        None => header.tick_reserve,
-    };
-    cut.max(reserve).saturating_add(1)
 }
 
 /// Makes an empty directory a store: its first snapshot file holds nothing but who it is.
@@ -273,6 +275,3 @@ fn copy_range(from: &dyn MediumFile, to: &dyn MediumFile, torn: &TornTail) -> io
     }
     to.sync()
 }
-
-/// Where a clock may start at the latest: the engine's has 48 bits, and some must be left to go on.
-const TICK_LAST: u64 = (1 << 48) - (1 << 40);
