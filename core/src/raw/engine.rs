@@ -17,7 +17,7 @@ use crate::raw::registry::{LiveView, Registry};
 use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{Guard, LocalHandle};
+use crate::sync::{Guard, LocalHandle, unique_number};
 use crate::tuning;
 
 /// The shared state under a store.
@@ -38,9 +38,8 @@ pub(crate) const COMPONENTS_MAX: usize = u16::MAX as usize;
 
 impl Engine {
     pub(crate) fn new() -> Arc<Self> {
-        static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         Arc::new(Self {
-            id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            id: unique_number(),
             clock: Clock::starting_at(1),
             registry: Registry::new(),
             eras: Eras::new(),

@@ -29,6 +29,13 @@ mod world;
 pub(crate) use prefetch::prefetch;
 pub(crate) use world::*;
 
+/// A number that no other call in this process gets. It is part of no protocol, so it is the same in all worlds.
+pub(crate) fn unique_number() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    // Relaxed: that numbers differ needs no edge.
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
 #[cfg(all(stillpoint_stall, not(loom)))]
 pub mod stall {
     //! Stops the calling thread before a chosen shared access; for tests of progress.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::medium::{DirectoryLock, Mapping, Medium, MediumFile};
+use crate::sync::{AtomicU64, Ordering};
 
 type Contents = Arc<Mutex<Vec<u8>>>;
 

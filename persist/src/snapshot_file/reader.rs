@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rkyv::util::AlignedVec;
 
@@ -20,6 +19,7 @@ use crate::format::snapshot::{
 };
 use crate::format::{FormatError, PAGE, PAGE_BYTES, VALUE_ALIGN};
 use crate::medium::Mapping;
+use crate::sync::{AtomicU64, Ordering};
 
 /// A snapshot file, mapped and used in place.
 ///
