@@ -274,7 +274,12 @@ impl Plan {
         }
         let names = ["alone", "beside snapshots taken and dropped all the time", "beside scans all the time"];
         let measured: Vec<_> = names.into_iter().map(str::to_owned).zip(figures.into_iter().map(Spread::new)).collect();
-        Some(Table::of_one("One thread updates, zipf 0.99, pin/32", "the writer", "M/s", &measured))
+        Some(Table::of_one(
+            "One thread updates, zipf 0.99, pin/32, by seconds on the wall",
+            "the writer",
+            "M/s",
+            &measured,
+        ))
     }
 }
 
