@@ -9,7 +9,7 @@ use stillpoint_bench::deal::Skew;
 use stillpoint_bench::entries::{Entries, Numbers, Texts};
 use stillpoint_bench::memory;
 use stillpoint_bench::race::Limit;
-use stillpoint_bench::workload::{Operation, PinFor, Workload, load};
+use stillpoint_bench::workload::{Operation, PinFor, Workload, load, prepare};
 
 const KEYS: u32 = 1_000_000;
 const THREADS: [usize; 2] = [1, 2];
@@ -28,8 +28,8 @@ fn texts(criterion: &mut Criterion) {
 
 fn operations<E: Entries>(criterion: &mut Criterion, kind: &str, skews: &[Skew], pins: &[PinFor]) {
     let (ours, peer) = (Stillpoint::<E>::default(), Papaya::<E>::default());
-    load(&ours, KEYS, 1);
-    load(&peer, KEYS, 1);
+    prepare(&ours, KEYS);
+    prepare(&peer, KEYS);
     for operation in Operation::ALL {
         let mut group = criterion.benchmark_group(format!("{kind} {}", operation.name()));
         group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(500));

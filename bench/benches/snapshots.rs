@@ -6,7 +6,7 @@ use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_
 use stillpoint_bench::contender::{Contender, Papaya, Stillpoint};
 use stillpoint_bench::entries::{Entries, Numbers, Texts};
 use stillpoint_bench::memory;
-use stillpoint_bench::workload::{grow, load};
+use stillpoint_bench::workload::{grow, prepare};
 
 criterion_group!(benches, taking, scanning);
 criterion_main!(benches);
@@ -32,8 +32,8 @@ fn scanning(criterion: &mut Criterion) {
 fn scans<E: Entries>(criterion: &mut Criterion, kind: &str) {
     const KEYS: u32 = 1_000_000;
     let (ours, peer) = (Stillpoint::<E>::default(), Papaya::<E>::default());
-    load(&ours, KEYS, 1);
-    load(&peer, KEYS, 1);
+    prepare(&ours, KEYS);
+    prepare(&peer, KEYS);
     let mut group = criterion.benchmark_group(format!("scan 1 M, {kind}"));
     group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(1));
     group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(u64::from(KEYS)));

@@ -36,9 +36,10 @@ fn main() {
 
     println!("{}.", Environment::look());
     println!(
-        "Medians of {} rounds of {} ms by turns; a ratio above 1 says that stillpoint is faster.\n",
+        "Medians of {} rounds of {} ms by turns, by seconds {}; a ratio above 1 says that stillpoint is faster.\n",
         extent.rounds,
-        extent.time.as_millis()
+        extent.time.as_millis(),
+        extent.second.name(),
     );
     let variation =
         Plan::new(extent, arguments.only).run(|table| println!("{table}"), |what| eprint!("\r\x1b[K{what} "));
@@ -46,8 +47,7 @@ fn main() {
     println!(
         "A fixed piece of arithmetic, run between the sections, varied by {variation:.0} % (greatest less least, over median)."
     );
-    println!(
-        "To repeat: cargo run --release -p stillpoint-bench --bin compare{}",
-        if arguments.full { " -- --full" } else { "" }
-    );
+    let options: Vec<String> = std::env::args().skip(1).map(|option| format!(" '{option}'")).collect();
+    let separator = if options.is_empty() { "" } else { " --" };
+    println!("To repeat: cargo run --release -p stillpoint-bench --bin compare{separator}{}", options.concat());
 }
