@@ -147,6 +147,11 @@ impl Operation {
         }
     }
 
+    /// Whether it is one of a consumer's, which may wait for other consumers.
+    pub(crate) fn is_a_consumers(self) -> bool {
+        matches!(self, Self::Cut | Self::CutAndDrop | Self::Resubscribe)
+    }
+
     /// Any operation, for property tests.
     pub(crate) fn any(keys: u16) -> impl Strategy<Value = Self> {
         (any::<u8>(), 0..keys, any::<u16>()).prop_map(move |(kind, key, number)| Self::decode(kind, key, number, keys))

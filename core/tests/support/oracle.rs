@@ -350,7 +350,9 @@ impl<'w, K: Key> Oracle<'w, K> {
                 }
             }
         }
-        assert_eq!((named, named == 0), (cut.len(), cut.is_empty()), "every slot of a cut has a change");
+        assert_eq!(cut.is_empty(), cut.len() == 0);
+        // Others may have maps of their own.
+        assert!(named == cut.len() || !self.is_alone && named < cut.len(), "every slot of a cut has a change");
         self.compare_snapshot(cut.snapshot(), &self.plain);
         for (copy, plain) in copy.iter_mut().zip(&self.plain) {
             copy.retain(|number, _| self.own.contains(number));
