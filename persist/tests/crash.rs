@@ -130,7 +130,7 @@ impl Trial {
         }
         // Nothing of what recovery has shown is lost by another crash.
         let mut history = history.clone();
-        let state = Session::open(&whole).and_then(|mut session| Ok(session.state())).expect("it opened before");
+        let state = Session::open(&whole).map(|mut session| session.state()).expect("it opened before");
         history.restart(history.find(&state.expect("all is readable")));
         for left in images(&whole, 4, 1) {
             self.images += 1;
