@@ -298,3 +298,74 @@ fn more_snapshots_live_than_a_block_of_the_registry_holds() {
     kept.clear();
     assert_eq!((store.stats().live_snapshots, store.stats().oldest_snapshot), (0, None));
 }
+
+fn named(cut: &Cut, map: &Map<Counted, Counted>) -> Vec<(u64, Option<u64>)> {
+    let mut named: Vec<_> =
+        cut.changes(map).map(|change| (change.key.number(), change.value.map(Counted::number))).collect();
+    named.sort_unstable();
+    named
+}
+
+/// Broke: a removed key that a cut had named was purged, under a reference to it, once its consumer had acknowledged a later
+/// cut or was dropped: only the consumer's own progress held it back. Now each cut holds what it names.
+#[test]
+fn a_cut_keeps_what_it_names_whatever_becomes_of_its_consumer() {
+    for ends in [true, false] {
+        let (store, census) = (Store::new(), Census::default());
+        let map: Map<Counted, Counted> = store.map("map").unwrap();
+        let mut consumer = Some(store.consumer());
+        (0..100).for_each(|key| _ = map.pin().put(census.value(key), census.value(key)));
+        let first = consumer.as_mut().unwrap().cut();
+        consumer.as_mut().unwrap().acknowledge(first);
+        (0..100).for_each(|key| _ = map.pin().remove(&census.value(key)));
+        let cut = consumer.as_mut().unwrap().cut();
+        let keys: Vec<&Counted> = cut.changes(&map).map(|change| change.key).collect();
+        if ends {
+            consumer = None;
+        } else {
+            let later = consumer.as_mut().unwrap().cut();
+            consumer.as_mut().unwrap().acknowledge(later);
+        }
+        drop(store.snapshot());
+        while store.maintain() {}
+        (0..1_000).for_each(|key| _ = map.pin().put(census.value(1_000 + key), census.value(0)));
+        let mut numbers: Vec<u64> = keys.iter().map(|key| key.number()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+        assert_eq!(named(&cut, &map), (0..100).map(|key| (key, None)).collect::<Vec<_>>());
+        drop((cut, consumer));
+        while store.maintain() {}
+        assert_eq!(census.live(), 2_000, "and lets it go afterwards");
+    }
+}
+
+/// Broke: what an earlier cut had named was missing from a later one that was taken before it was dropped, so a consumer that
+/// acknowledged the later one had lost it. Now a cut names all that is not acknowledged.
+#[test]
+fn a_cut_names_all_that_is_not_acknowledged() {
+    let (store, census) = (Store::new(), Census::default());
+    let map: Map<Counted, Counted> = store.map("map").unwrap();
+    let put = |key, value| _ = map.pin().put(census.value(key), census.value(value));
+    let mut consumer = store.consumer();
+    put(1, 10);
+    put(2, 20);
+    let first = consumer.cut();
+    put(2, 21);
+    map.pin().remove(&census.value(1));
+    put(3, 30);
+    let second = consumer.cut();
+    put(4, 40);
+    assert_eq!(named(&first, &map), [(1, Some(10)), (2, Some(20))]);
+    assert_eq!(named(&second, &map), [(1, None), (2, Some(21)), (3, Some(30))]);
+    // In turn: what changed after the first is still to come.
+    consumer.acknowledge(first);
+    let third = consumer.cut();
+    assert_eq!(named(&third, &map), [(1, None), (2, Some(21)), (3, Some(30)), (4, Some(40))]);
+    consumer.acknowledge(second);
+    let fourth = consumer.cut();
+    assert_eq!(named(&fourth, &map), [(4, Some(40))]);
+    consumer.acknowledge(third);
+    assert!(consumer.cut().is_empty());
+    drop(fourth);
+    assert!(consumer.cut().is_empty(), "it was acknowledged");
+}
