@@ -28,7 +28,8 @@ impl Consumer {
 
     /// Takes a snapshot, and names every key that has changed between the last acknowledged cut and it.
     ///
-    /// A cut that is dropped without being [acknowledged](Self::acknowledge) gives its changes back: they are in the next one.
+    /// What a cut names is named by the next one again, until it is [acknowledged](Self::acknowledge). A cut keeps what it names,
+    /// whatever becomes of its consumer.
     ///
     /// # Consistency
     /// Every write that the snapshot sees, and the last acknowledged cut's did not, is named; a key that was written several
@@ -46,14 +47,15 @@ impl Consumer {
         let snapshot = Snapshot::take(Arc::clone(&self.engine));
         let session = self.engine.session();
         let _guard = session.pin();
-        let slots = self.engine.desk.cut(&self.engine.records, &self.engine.clock, self.id, snapshot.tick());
-        let mut slots: Vec<_> = slots
+        let changed = self.engine.desk.cut(&self.engine.records, &self.engine.clock, self.id, snapshot.tick());
+        let mut slots: Vec<_> = changed
+            .slots
             .into_iter()
             // SAFETY: noted slots are type-stable as long as their store.
             .map(|slot| NotedSlot { component: unsafe { &*slot }.component(), slot })
             .collect();
         slots.sort_unstable_by_key(|noted| noted.component);
-        Cut { snapshot, noted: Noted { engine: Arc::clone(&self.engine), consumer: self.id, slots } }
+        Cut { snapshot, noted: Noted { engine: Arc::clone(&self.engine), hold: changed.hold, slots } }
     }
 
     /// Says that the consumer has finished with a cut: removed keys up to there may be forgotten. Hands back the moment itself, which
@@ -63,7 +65,7 @@ impl Consumer {
     /// See [`Store::consumer`](crate::Store::consumer).
     pub fn acknowledge(&mut self, cut: Cut) -> Snapshot {
         self.engine.desk.acknowledge(self.id, cut.tick());
-        cut.finish()
+        cut.snapshot
     }
 }
 
@@ -91,10 +93,10 @@ pub struct Cut {
     noted: Noted,
 }
 
-/// The slots that a cut names. They go back to the consumer if it does not finish with them.
+/// The slots that a cut names, and the hold that keeps the removed ones among them from being purged.
 struct Noted {
     engine: Arc<Engine>,
-    consumer: u64,
+    hold: u64,
     slots: Vec<NotedSlot>,
 }
 
@@ -124,11 +126,6 @@ impl Cut {
         self.noted.slots.is_empty()
     }
 
-    fn finish(mut self) -> Snapshot {
-        self.noted.slots.clear();
-        self.snapshot
-    }
-
     /// The keys of a map that have changed, with what they hold at the cut.
     ///
     /// # Examples
@@ -154,8 +151,8 @@ impl Cut {
             let slot = unsafe { &*noted.slot };
             let version = self.snapshot.version_of(slot)?;
             Some(Change {
-                // SAFETY: the snapshot sees a version in it that this consumer has not acknowledged, so it is not purged
-                // while the cut is there.
+                // SAFETY: the snapshot sees a version in it that is newer than the cut's hold, so it is not purged while the
+                // cut is there.
                 key: unsafe { Slot::<K>::key(slot) },
                 // SAFETY: a version of this map that the snapshot sees.
                 value: unsafe { VersionNode::<V>::value(version) },
@@ -167,10 +164,7 @@ impl Cut {
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        if !self.slots.is_empty() {
-            let slots: Vec<_> = self.slots.iter().map(|noted| noted.slot).collect();
-            self.engine.desk.give_back(self.consumer, &slots);
-        }
+        self.engine.desk.let_go(self.hold);
     }
 }
 

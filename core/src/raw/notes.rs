@@ -26,7 +26,7 @@
 //! it. If a consumer stays away, a writer that begins a segment reads the lists into the consumers' sets of slots, if nobody
 //! else does: so what waits is bounded by the slots that changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -97,15 +97,29 @@ struct Position {
 struct ConsumerState {
     id: u64,
     positions: HashMap<*const Record, Position>,
-    /// Slots taken and not yet handed out in a cut.
-    slots: HashSet<*mut SlotHeader>,
+    /// Slots with changes that are not yet acknowledged: each with the tick of the last cut that named all of them, or zero.
+    slots: HashMap<*mut SlotHeader, u64>,
     /// The tick up to which the consumer has finished.
     acknowledged: u64,
 }
 
+/// While it stands, removals after `since` keep their trace: a cut names them, whatever became of its consumer.
+struct Hold {
+    id: u64,
+    since: u64,
+}
+
 struct Desk {
     consumers: Vec<ConsumerState>,
+    holds: Vec<Hold>,
     next_id: u64,
+}
+
+impl Desk {
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
 }
 
 /// Where consumers meet. Writers never wait here.
@@ -124,12 +138,20 @@ unsafe impl Send for NotesDesk {}
 unsafe impl Sync for NotesDesk {}
 
 /// The slots that changed between two cuts.
-pub(crate) type Slots = Vec<*mut SlotHeader>;
+#[derive(Default)]
+pub(crate) struct Changed {
+    pub(crate) slots: Vec<*mut SlotHeader>,
+    /// To be [let go](NotesDesk::let_go) when nobody looks at the slots any more.
+    pub(crate) hold: u64,
+}
+
+/// A set of slots that has become this many times smaller than its memory gives it back.
+const SHRINK: usize = 8;
 
 impl NotesDesk {
     pub(crate) fn new() -> Self {
         Self {
-            desk: Mutex::new(Desk { consumers: Vec::new(), next_id: 0 }),
+            desk: Mutex::new(Desk { consumers: Vec::new(), holds: Vec::new(), next_id: 0 }),
             active: AtomicUsize::new(0),
             floor: AtomicU64::new(u64::MAX),
         }
@@ -152,9 +174,8 @@ impl NotesDesk {
     /// Registers a consumer that has finished with everything up to `tick`.
     pub(crate) fn register(&self, records: &Records, tick: u64) -> u64 {
         let mut desk = self.lock();
-        let id = desk.next_id;
-        desk.next_id += 1;
-        let mut state = ConsumerState { id, positions: HashMap::new(), slots: HashSet::new(), acknowledged: tick };
+        let id = desk.new_id();
+        let mut state = ConsumerState { id, positions: HashMap::new(), slots: HashMap::new(), acknowledged: tick };
         // Release [CONSUMER-1]: mate of Acquire [CONSUMER-2].
         self.active.fetch_add(1, Ordering::AcqRel);
         for record in records.iter() {
@@ -175,9 +196,9 @@ impl NotesDesk {
         Self::free_read(&mut desk, records);
     }
 
-    /// Takes what has changed up to `cut`, a snapshot's tick that the clock has passed; slots with changes after it are
-    /// carried to the next cut. The caller is pinned.
-    pub(crate) fn cut(&self, records: &Records, clock: &Clock, id: u64, cut: u64) -> Slots {
+    /// Names what has changed up to `cut`, a snapshot's tick that the clock has passed. It is named again by the next cut, with
+    /// what has changed after this one, until it is acknowledged. The caller is pinned.
+    pub(crate) fn cut(&self, records: &Records, clock: &Clock, id: u64, cut: u64) -> Changed {
         let mut desk = self.lock();
         if rule::holds(Rule::ConsumerFence) {
             // SeqCst fence [CUT-2]: the clock's move stands before the look at what is announced. Mate: the writer's
@@ -193,27 +214,30 @@ impl NotesDesk {
             announced.push(slot);
         }
         for consumer in &mut desk.consumers {
-            consumer.slots.extend(announced.iter().copied());
+            consumer.slots.extend(announced.iter().map(|slot| (*slot, 0)));
         }
         Self::read_lists(&mut desk, records);
         let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) else {
-            return Slots::new();
+            return Changed::default();
         };
         let since = consumer.acknowledged;
-        let taken: Slots = consumer.slots.drain().collect();
-        let mut changed = Slots::with_capacity(taken.len());
-        for slot in taken {
+        let mut slots = Vec::with_capacity(consumer.slots.len());
+        consumer.slots.retain(|slot, named| {
             // SAFETY: a noted slot is type-stable as long as its store.
-            let header = unsafe { &*slot };
-            let chain::Latest::Version(newest) = chain::latest(header, clock) else { continue };
-            if newest.stamp.tick() > cut && rule::holds(Rule::CarryNewer) {
-                consumer.slots.insert(slot);
-            }
+            let header = unsafe { &**slot };
+            let chain::Latest::Version(newest) = chain::latest(header, clock) else { return false };
+            let newer = newest.stamp.tick() > cut;
+            *named = if newer && rule::holds(Rule::CarryNewer) { 0 } else { cut };
             if Self::changed_within(newest.version, newest.stamp, since, cut) {
-                changed.push(slot);
+                slots.push(*slot);
+                true
+            } else {
+                newer && rule::holds(Rule::CarryNewer)
             }
-        }
-        changed
+        });
+        let hold = desk.new_id();
+        desk.holds.push(Hold { id: hold, since });
+        Changed { slots, hold }
     }
 
     fn changed_within(newest: &chain::VersionHeader, stamp: Stamp, since: u64, cut: u64) -> bool {
@@ -225,12 +249,11 @@ impl NotesDesk {
         tick > since
     }
 
-    /// Puts slots back that a cut handed out and its consumer could not use.
-    pub(crate) fn give_back(&self, id: u64, slots: &[*mut SlotHeader]) {
+    /// Notes that nobody looks at the slots of a cut any more.
+    pub(crate) fn let_go(&self, hold: u64) {
         let mut desk = self.lock();
-        if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
-            consumer.slots.extend(slots.iter().copied());
-        }
+        desk.holds.retain(|held| held.id != hold);
+        self.set_floor(&desk);
     }
 
     /// Notes that a consumer has finished with everything up to `tick`.
@@ -238,6 +261,10 @@ impl NotesDesk {
         let mut desk = self.lock();
         if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
             consumer.acknowledged = consumer.acknowledged.max(tick);
+            consumer.slots.retain(|_, named| *named == 0 || *named > tick);
+            if consumer.slots.capacity() / SHRINK > consumer.slots.len() {
+                consumer.slots.shrink_to(2 * consumer.slots.len());
+            }
         }
         self.set_floor(&desk);
     }
@@ -265,7 +292,8 @@ impl NotesDesk {
     }
 
     fn set_floor(&self, desk: &Desk) {
-        let floor = desk.consumers.iter().map(|consumer| consumer.acknowledged).min();
+        let acknowledged = desk.consumers.iter().map(|consumer| consumer.acknowledged);
+        let floor = acknowledged.chain(desk.holds.iter().map(|hold| hold.since)).min();
         // Release [FLOOR-1]: mate of Acquire [FLOOR-2].
         self.floor.store(floor.unwrap_or(u64::MAX), Ordering::Release);
     }
@@ -302,14 +330,14 @@ impl NotesDesk {
         Self::free_read(desk, records);
     }
 
-    fn read_list(position: &mut Position, slots: &mut HashSet<*mut SlotHeader>) {
+    fn read_list(position: &mut Position, slots: &mut HashMap<*mut SlotHeader, u64>) {
         while !position.segment.is_null() {
             // SAFETY: segments are freed at the desk only, behind all positions.
             let segment = unsafe { &*position.segment };
             // Acquire [NOTE-2]: with Release [NOTE-1].
             let len = segment.len.load(Ordering::Acquire);
             for note in &segment.notes[position.index..len] {
-                slots.insert(note.load(Ordering::Relaxed));
+                slots.insert(note.load(Ordering::Relaxed), 0);
             }
             position.index = len;
             // Acquire [SEGMENT-2]: with Release [SEGMENT-1]; the length is final once there is a next one.

@@ -350,7 +350,6 @@ impl<'w, K: Key> Oracle<'w, K> {
                 }
             }
         }
-        assert_eq!(cut.is_empty(), cut.len() == 0);
         // Others may have maps of their own.
         assert!(named == cut.len() || !self.is_alone && named < cut.len(), "every slot of a cut has a change");
         self.compare_snapshot(cut.snapshot(), &self.plain);
