@@ -9,8 +9,9 @@
 //! - any good block after X, however far, knew the frame to be durable: damage;
 //! - otherwise the frame was never acknowledged, and all from X on is a torn tail.
 //!
-//! Damage before `after_frame`, in frames that a snapshot file has, does not matter in a log that was not sealed; reading goes on
-//! at the next frame that is whole.
+//! The zeros after a frame are durable with it: others there are damage, where the frame is known to be durable. Damage up to
+//! `after_frame`, in frames that a snapshot file has, does not matter; reading goes on at the next frame that is whole. Neither
+//! depends on how the log ends: a directory that was opened is not refused once it was closed.
 
 use super::frame::Frame;
 use super::segment::{ProvenFrame, SegmentReader};
@@ -148,8 +149,16 @@ struct Scan {
     frames: Vec<Frame>,
     /// The last frame that was met, with its commit block's checksum.
     last: Option<(CommitInfo, u32)>,
-    /// Where bytes that mean nothing and should be zero are not: damage in a sealed log, and no matter in others.
-    unpadded: Option<(u64, u64)>,
+    /// Where the zeros after a frame are not zero first, and which frame that is.
+    unpadded: Option<Unpadded>,
+}
+
+/// Bytes after a frame that should be zero.
+#[derive(Clone, Copy, Debug)]
+struct Unpadded {
+    segment: u64,
+    offset: u64,
+    frame: u64,
 }
 
 impl Scan {
@@ -158,7 +167,7 @@ impl Scan {
         let (following, limit) = next;
         let end = self.read_frames(reader, limit)?;
         if self.next >= limit {
-            return Ok(());
+            return self.check_padding(limit - 1);
         }
         let segment = reader.header.segment;
         if following != segment + 1 && reader.is_zero(end, reader.len)? {
@@ -185,6 +194,7 @@ impl Scan {
         if cut || lacks || said_sealed || self.vouched >= next {
             return Err(self.damaged(segment, end, self.vouched.max(self.next - 1)));
         }
+        self.check_padding(self.vouched)?;
         let torn = (rest.end > end).then(|| TornTail {
             segment,
             file: reader.name.clone(),
@@ -203,9 +213,7 @@ impl Scan {
         offset: u64,
     ) -> Result<End, FormatError> {
         let segment = reader.header.segment;
-        if let Some((segment, at)) = self.unpadded {
-            return Err(self.damaged(segment, at, seal.frame));
-        }
+        self.check_padding(seal.frame)?;
         let fits = self.last.is_some_and(|(info, checksum)| {
             info.sealed && info.frame == seal.frame && checksum == seal.commit && seal.frames_end == end
         });
@@ -244,7 +252,6 @@ impl Scan {
         }
         let found = reader.find_frame(at, self.next + 1..=self.after_frame.saturating_add(1))?;
         Ok(found.map(|(at, frame)| {
-            self.unpadded.get_or_insert((reader.header.segment, at));
             self.next = frame;
             at
         }))
@@ -272,13 +279,23 @@ impl Scan {
                 })?;
             self.frames.push(frame);
         }
-        if !padded {
-            self.unpadded.get_or_insert((segment, end));
+        if !padded && info.frame > self.after_frame {
+            self.unpadded.get_or_insert(Unpadded { segment, offset: end, frame: info.frame });
         }
         self.vouched = self.vouched.max(durable_through);
         self.last = Some((info, commit_checksum));
         self.next = info.frame.saturating_add(1);
         Ok(())
+    }
+
+    /// Refuses other bytes than zeros after a frame up to `durable_through`.
+    fn check_padding(&self, durable_through: u64) -> Result<(), FormatError> {
+        match self.unpadded {
+            Some(Unpadded { segment, offset, frame }) if frame <= durable_through => {
+                Err(self.damaged(segment, offset, durable_through))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn damaged(&self, segment: u64, offset: u64, durable_through: u64) -> FormatError {

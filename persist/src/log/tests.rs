@@ -210,6 +210,49 @@ fn every_flipped_byte_of_an_open_log_spares_what_is_vouched_for() {
     }
 }
 
+// Damage in a frame that a snapshot file has was passed over in an open log, and refused once the same log was sealed: a directory
+// that opened did not open again after it was closed. It never matters now.
+#[test]
+fn damage_that_a_snapshot_file_covers_does_not_matter_after_a_seal_either() {
+    let medium = TestMedium::default();
+    write(&medium, compact(), &small(), Ending::Open).expect("the medium does not fail");
+    let mut bytes = medium.read(&names::log_name(1));
+    bytes[4096 + 70] ^= 1;
+    medium.write(&names::log_name(1), &bytes);
+    assert!(LogScan::read(&medium, STORE, 0).is_err(), "the first frame is damaged");
+    let tail = LogScan::read(&medium, STORE, 1).expect("a snapshot file has it");
+    let options = LogOptions { salt: 5, ..compact() };
+    let writer = LogWriter::resume(Arc::new(medium.clone()), options, &tail).expect("the medium does not fail");
+    let last = writer.frame();
+    writer.seal(commit_of(last)).expect("the medium does not fail");
+    let again = LogScan::read(&medium, STORE, 1).expect("a snapshot file still has it");
+    assert!(again.sealed);
+    assert_eq!(changes(&again)[..3], changes(&tail));
+}
+
+// Bytes behind a frame that was known to be durable were passed over in an open log, and refused once the same log was sealed. They
+// are damage in both now.
+#[test]
+fn other_bytes_than_zeros_behind_a_durable_frame_are_damage() {
+    for (frame, is_damage) in [(1, true), (2, true), (3, true), (4, false)] {
+        let medium = TestMedium::default();
+        write(&medium, compact(), &small(), Ending::Open).expect("the medium does not fail");
+        let tail = LogScan::read(&medium, STORE, 0).expect("it is whole");
+        let segment = tail.frames[frame - 1].segment();
+        let following =
+            tail.frames.get(frame).filter(|next| next.segment() == segment).map(|next| next.offset() as usize);
+        let name = names::log_name(segment);
+        let mut bytes = medium.read(&name);
+        let last = bytes.iter().rposition(|byte| *byte != 0).expect("it has a frame");
+        let end = following.unwrap_or((last + 1).next_multiple_of(4096));
+        assert_eq!(std::mem::replace(&mut bytes[end - 1], 7), 0, "it is padding");
+        medium.write(&name, &bytes);
+        let read = LogScan::read(&medium, STORE, 0);
+        assert_eq!(matches!(read, Err(FormatError::DamagedLog { .. })), is_damage, "frame {frame}: {read:?}");
+        assert_eq!(read.is_ok(), !is_damage);
+    }
+}
+
 #[test]
 fn a_log_continues_after_a_torn_tail() {
     let medium = TestMedium::default();
