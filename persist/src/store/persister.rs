@@ -99,9 +99,10 @@ pub(crate) struct Recovered {
     pub(crate) frame: u64,
     pub(crate) tick_reserve: u64,
     pub(crate) tail_bytes: u64,
-    pub(crate) log: LogTail,
-    /// The writer that repeated the frames that nothing vouched for, if there were any.
-    pub(crate) resumed: Option<LogWriter>,
+    /// What the scan of the log found.
+    pub(crate) tail: LogTail,
+    /// The log, unless it was closed and goes on with the first frame.
+    pub(crate) log: Option<LogWriter>,
     /// Snapshot files that the next one replaces.
     pub(crate) older: Vec<String>,
     pub(crate) lock: DirectoryLock,
@@ -124,9 +125,9 @@ impl Persister {
             identity: recovered.identity,
             store,
             consumer,
-            log: match recovered.resumed {
+            log: match recovered.log {
                 Some(writer) => Log::Open(Box::new(writer)),
-                None => Log::Unopened(Box::new(recovered.log)),
+                None => Log::Unopened(Box::new(recovered.tail)),
             },
             defined: recovered.defined,
             last_frame: Instant::now(),
