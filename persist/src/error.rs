@@ -23,6 +23,8 @@ pub enum OpenError {
     NoSnapshotFile {
         /// The directory.
         location: String,
+        /// The first segment of the log.
+        segment: String,
     },
     /// A file can't be used: see the cause for which, why, and what to do.
     File {
@@ -48,8 +50,11 @@ impl fmt::Display for OpenError {
             Self::InUse { location } => {
                 write!(f, "{location} is open already, here or in another process: close it there first")
             }
-            Self::NoSnapshotFile { location } => {
-                write!(f, "{location} holds a log and no snapshot file for it to go on from: restore it from a copy")
+            Self::NoSnapshotFile { location, segment } => {
+                write!(
+                    f,
+                    "{location} holds {segment} and no snapshot file for it to go on from: restore that from a copy"
+                )
             }
             Self::File { location, .. } => write!(f, "a file in {location} can't be used"),
             Self::Io { operation, location, .. } => write!(f, "can't {operation} {location}"),

@@ -90,6 +90,11 @@ pub enum FormatError {
         /// The first frame that is there.
         found: u64,
     },
+    /// A snapshot file has no log beside it, and each one has: all segments were removed. Restore them from a backup.
+    MissingLog {
+        /// The snapshot file's name.
+        snapshot_file: String,
+    },
     /// A log is damaged where it was known to be durable: what follows cannot be dropped silently. Restore the segment from a
     /// backup, or salvage the log up to its last good frame.
     DamagedLog {
@@ -175,6 +180,11 @@ impl fmt::Display for FormatError {
                 f,
                 "the log has no frame {expected}, the first that is there is {found}; \
                  restore the missing log segment from a backup"
+            ),
+            Self::MissingLog { snapshot_file } => write!(
+                f,
+                "there is no log segment beside {snapshot_file}, and each snapshot file has one; \
+                 restore the missing log segments from a backup"
             ),
             Self::DamagedLog { segment, offset, good_through, durable_through } => write!(
                 f,

@@ -21,7 +21,9 @@
 //!    Recovery repeats the frames that nothing vouches for at the front of a new segment, under their numbers, before it
 //!    gets its name: what the segments before have from its first frame on is void.
 //! 4. The file's length is a multiple of the zero step whenever a frame is written, and the zeros are durable before a frame is written
-//!    into them. So a last segment that has frames beyond its last whole step was cut: by sealing, which leaves a seal, or by damage.
+//!    into them. So a last segment that has frames beyond its last whole step was cut: by sealing, which leaves a seal; because
+//!    another segment followed, which is missing; or by damage. (A segment whose frames end at a multiple of two pages gets 16 bytes
+//!    behind them when it is cut, so that it has something beyond.)
 //!
 //! A log is sealed in three steps, each durable before the next: a commit block that says so, the seal page, the cut to the exact
 //! length. A seal is proof that all before it is durable.

@@ -39,6 +39,8 @@ pub struct LogTail {
     pub last: Option<CommitInfo>,
     /// All segments that are there; a new writer takes them as closed.
     pub segments: Vec<ClosedSegment>,
+    /// Where the frames of the last segment end; 0 without one.
+    pub frames_end: u64,
 }
 
 /// Bytes at the end of the last segment that are no whole frame. They were never acknowledged; keep them aside before the log
@@ -104,7 +106,7 @@ impl LogScan {
             return Err(FormatError::MissingFrames { expected: needed, found: scan.next });
         }
         let limits: Vec<_> = readers.iter().map(|r| (r.header.segment, r.header.first_frame)).skip(1).collect();
-        let mut end = End { sealed: false, torn: None };
+        let mut end = End { frames_end: 0, sealed: false, torn: None };
         for (index, reader) in readers.iter_mut().enumerate() {
             match limits.get(index) {
                 Some(limit) => scan.read_inner(reader, *limit)?,
@@ -127,13 +129,24 @@ impl LogScan {
             previous_cut: previous.map_or(0, |(info, _)| info.cut_tick),
         };
         let last = scan.last.map(|(info, _)| info);
-        Ok(LogTail { frames: scan.frames, sealed: end.sealed, torn: end.torn, next, last, segments })
+        let End { frames_end, sealed, torn } = end;
+        Ok(LogTail { frames: scan.frames, sealed, torn, next, last, segments, frames_end })
+    }
+
+    /// Whether a segment never held anything: its header is whole, and nothing follows.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the header; [`FormatError::Io`].
+    pub fn is_unused(medium: &dyn Medium, segment: u64) -> Result<bool, FormatError> {
+        let mut reader = SegmentReader::open(medium, segment)?;
+        reader.is_zero(PAGE_BYTES, reader.len)
     }
 }
 
 /// How the last segment ends.
 #[derive(Debug)]
 struct End {
+    frames_end: u64,
     sealed: bool,
     torn: Option<TornTail>,
 }
@@ -170,7 +183,7 @@ impl Scan {
             return self.check_padding(limit - 1);
         }
         let segment = reader.header.segment;
-        if following != segment + 1 && reader.is_zero(end, reader.len)? {
+        if following != segment + 1 && reader.ends_at(end)? {
             return Err(FormatError::MissingFrames { expected: self.next, found: limit });
         }
         Err(self.damaged(segment, end, limit - 1))
@@ -201,7 +214,7 @@ impl Scan {
             offset: end,
             bytes: rest.end - end,
         });
-        Ok(End { sealed: false, torn })
+        Ok(End { frames_end: end, sealed: false, torn })
     }
 
     /// A log with a seal is whole to the last byte, or damaged.
@@ -221,7 +234,7 @@ impl Scan {
             return Err(self.damaged(segment, end, seal.frame));
         }
         self.vouched = seal.frame;
-        Ok(End { sealed: true, torn: None })
+        Ok(End { frames_end: end, sealed: true, torn: None })
     }
 
     /// Reads frames below `limit`, until one is not whole; returns where.

@@ -3,7 +3,7 @@
 use rkyv::util::AlignedVec;
 
 use crate::format::log::{
-    BLOCK_ALIGN, BlockHeader, BlockKind, CommitInfo, Seal, SegmentHeader, block, block_checksum, chain,
+    BLOCK_ALIGN, BlockHeader, BlockKind, CommitInfo, LOG_MAGIC, Seal, SegmentHeader, block, block_checksum, chain,
 };
 use crate::format::{FormatError, PAGE, PAGE_BYTES, VALUE_ALIGN, align_up, names};
 use crate::medium::{Medium, MediumFile};
@@ -138,6 +138,13 @@ impl SegmentReader {
     /// Whether all bytes of a range are zero; those that the file does not have count as zero.
     pub(super) fn is_zero(&mut self, from: u64, to: u64) -> Result<bool, FormatError> {
         Ok(self.last_nonzero(from, to)?.is_none())
+    }
+
+    /// Whether nothing follows but zeros, or the bytes that a cut segment may have behind its frames.
+    pub(super) fn ends_at(&mut self, end: u64) -> Result<bool, FormatError> {
+        let is_marked = self.len - end == LOG_MAGIC.len() as u64
+            && self.bytes(end, LOG_MAGIC.len() as u64)?.is_some_and(|bytes| bytes == LOG_MAGIC);
+        Ok(is_marked || self.is_zero(end, self.len)?)
     }
 
     /// Where the last byte of a range that is not zero ends.

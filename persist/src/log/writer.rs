@@ -7,8 +7,8 @@ use super::frame::Frame;
 use super::scan::LogTail;
 use crate::format::component::ComponentRecord;
 use crate::format::log::{
-    BLOCK_ALIGN, BlockHeader, BlockKind, CommitInfo, MAX_BLOCK, RecordHeader, RecordKind, Seal, SegmentHeader, block,
-    chain, is_zero_step,
+    BLOCK_ALIGN, BlockHeader, BlockKind, CommitInfo, LOG_MAGIC, MAX_BLOCK, RecordHeader, RecordKind, Seal,
+    SegmentHeader, block, chain, is_zero_step,
 };
 use crate::format::{FormatError, MAX_VALUE_LEN, PAGE, PAGE_BYTES, VALUE_ALIGN, ZEROS, check_len, names, padding};
 use crate::medium::{Medium, MediumFile};
@@ -170,7 +170,13 @@ impl LogWriter {
     pub fn resume(medium: Arc<dyn Medium>, options: LogOptions, tail: &LogTail) -> Result<Self, FormatError> {
         let unvouched: Vec<_> = tail.unvouched().collect();
         let options = LogOptions { next: tail.next, closed: tail.segments.clone(), ..options };
-        Self::begin(medium, options, &unvouched)
+        let this = Self::begin(medium, options, &unvouched)?;
+        if let Some(last) = tail.segments.last().filter(|_| !tail.sealed) {
+            let name = names::log_name(last.segment);
+            let old = this.medium.open(&name).map_err(FormatError::io("open", &name))?;
+            cut(&*old, &name, tail.frames_end)?;
+        }
+        Ok(this)
     }
 
     fn begin(medium: Arc<dyn Medium>, options: LogOptions, repeated: &[&Frame]) -> Result<Self, FormatError> {
@@ -468,8 +474,7 @@ impl LogWriter {
         let old = std::mem::replace(&mut self.current, next);
         self.options.closed.push(ClosedSegment { segment: old.header.segment, last_frame: self.next.frame - 1 });
         self.next.segment += 1;
-        // Only now: a last segment that is cut and has no seal would be taken for damaged.
-        old.file.set_len(old.end).map_err(FormatError::io("cut", &old.name))
+        cut(&*old.file, &old.name, old.end)
     }
 }
 
@@ -505,7 +510,11 @@ impl Segment {
     fn publish(&mut self, medium: &dyn Medium) -> Result<(), FormatError> {
         let name = names::log_name(self.header.segment);
         medium.rename(&self.name, &name).map_err(FormatError::io("rename", &self.name))?;
-        sync_directory(medium)?;
+        if let Err(error) = sync_directory(medium) {
+            // A later sync may pass over the name. Nobody shall find it before, and build on it.
+            let _ = medium.remove(&name);
+            return Err(error);
+        }
         self.file = medium.open(&name).map_err(FormatError::io("open", &name))?;
         self.name = name;
         self.is_named = true;
@@ -548,6 +557,18 @@ impl Segment {
     fn sync(&self) -> Result<(), FormatError> {
         self.file.sync().map_err(FormatError::io("sync", &self.name))
     }
+}
+
+/// Cuts a segment behind its frames, now that another one follows it under a durable name: should that one get lost, the cut shows it
+/// (rule 4 of [`format::log`](crate::format::log)). Not before: a last segment that is cut and has no seal is taken for damaged.
+fn cut(file: &dyn MediumFile, name: &str, frames_end: u64) -> Result<(), FormatError> {
+    let mut end = frames_end;
+    if frames_end.is_multiple_of(2 * PAGE_BYTES) {
+        // Perhaps a whole zero step, where a cut would not show.
+        file.write_at(&LOG_MAGIC, frames_end).map_err(FormatError::io("write to", name))?;
+        end += LOG_MAGIC.len() as u64;
+    }
+    file.set_len(end).map_err(FormatError::io("cut", name))
 }
 
 fn remove_if_present(medium: &dyn Medium, name: &str) -> Result<(), FormatError> {

@@ -212,7 +212,7 @@ impl DurableStore {
         Ticket::new(Arc::clone(&self.shared), version.tick())
     }
 
-    /// Writes a snapshot file now, and waits until it is in use.
+    /// Writes a snapshot file of all that was written before, and waits until it is in use.
     ///
     /// # Errors
     /// [`DurabilityError`] if it can't be written; the log goes on, if it can.
@@ -234,11 +234,11 @@ impl DurableStore {
             status.files_wanted
         });
         let status = self.shared.wait_until(None, |status| status.files_answered >= number || status.fatal.is_some());
-        match (&status.file_error, &status.fatal) {
-            (Some(error), _) => Err(error.clone()),
-            (None, Some(fatal)) if status.files_answered < number => Err(fatal.clone()),
-            _ => Ok(()),
+        if status.files_written >= number {
+            return Ok(());
         }
+        let error = status.file_error.as_ref().filter(|_| status.files_answered >= number).or(status.fatal.as_ref());
+        Err(error.cloned().unwrap_or(DurabilityError::Closed))
     }
 
     /// How the store is: what is durable, what failed, how long the log is.

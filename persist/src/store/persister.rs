@@ -1,10 +1,14 @@
 //! The persister: a state machine that does one thing at a time.
 //!
 //! In order of precedence, a turn
-//! 1. writes a frame, if somebody waits for one or the interval is over: it takes a cut, writes what changed as of it, and makes that
+//! 1. begins a snapshot file, if the log has grown long or somebody asked; its frame serves also those who wait for one;
+//! 2. writes a frame, if somebody waits for one or the interval is over: it takes a cut, writes what changed as of it, and makes that
 //!    durable with one sync;
-//! 2. writes a piece of the snapshot file that it has begun, or begins one if the log has grown long or somebody asked;
-//! 3. brings in some of a map that is being restored.
+//! 3. writes a piece of the snapshot file that it has begun;
+//! 4. brings in some of a map that is being restored.
+//!
+//! There may always be somebody who waits. So when the log has grown too long once more while a file is being written, each second
+//! turn is the file's: the log does not grow without end.
 //!
 //! # Order on disk
 //! A snapshot file of a cut is begun when the frame of that cut is durable; it gets its name when its bytes are durable; older files
@@ -72,12 +76,18 @@ pub(crate) struct Persister {
     /// Components whose numbers are defined on disk.
     defined: HashSet<u32>,
     last_frame: Instant,
+    /// Whether the last turn wrote a frame.
+    was_frame: bool,
     /// The number of the last durable frame.
     frame: u64,
     /// Ticks up to here were set aside by it, or 0 if this life has written none.
     tick_reserve: u64,
     generation: u64,
     job: Option<SnapshotJob>,
+    /// What the job answers: requests for a snapshot file that came before its cut.
+    job_answers: u64,
+    /// Bytes of log that the job makes superfluous.
+    job_covers: u64,
     /// Bytes of log since the newest snapshot file's cut.
     tail_bytes: u64,
     /// Snapshot files that the next one replaces.
@@ -100,9 +110,10 @@ pub(crate) struct Recovered {
     pub(crate) frame: u64,
     pub(crate) tick_reserve: u64,
     pub(crate) tail_bytes: u64,
-    pub(crate) log: LogTail,
-    /// The writer that repeated the frames that nothing vouched for, if there were any.
-    pub(crate) resumed: Option<LogWriter>,
+    /// What the scan of the log found.
+    pub(crate) tail: LogTail,
+    /// The log, unless it was closed and goes on with the first frame.
+    pub(crate) log: Option<LogWriter>,
     /// Snapshot files that the next one replaces.
     pub(crate) older: Vec<String>,
     pub(crate) lock: DirectoryLock,
@@ -125,16 +136,19 @@ impl Persister {
             identity: recovered.identity,
             store,
             consumer,
-            log: match recovered.resumed {
+            log: match recovered.log {
                 Some(writer) => Log::Open(Box::new(writer)),
-                None => Log::Unopened(Box::new(recovered.log)),
+                None => Log::Unopened(Box::new(recovered.tail)),
             },
             defined: recovered.defined,
             last_frame: Instant::now(),
+            was_frame: false,
             frame: recovered.frame,
             tick_reserve: recovered.tick_reserve,
             generation: recovered.generation,
             job: None,
+            job_answers: 0,
+            job_covers: 0,
             tail_bytes: recovered.tail_bytes,
             older: recovered.older,
             next_file_at: options.tail_bytes_max,
@@ -151,21 +165,31 @@ impl Persister {
             let status = self.shared.status();
             (status.is_wanted(), status.files_wanted > status.files_answered)
         };
-        if self.consumer.is_some() && (is_wanted || now.duration_since(self.last_frame) >= self.options.interval) {
+        if self.job.is_none() && (file_wanted || (self.tail_bytes >= self.next_file_at && self.consumer.is_some())) {
             self.last_frame = now;
+            self.begin_file();
+            return Turn::Worked;
+        }
+        let is_due = is_wanted || now.duration_since(self.last_frame) >= self.options.interval;
+        if self.consumer.is_some() && is_due && !self.is_files_turn() {
+            self.last_frame = now;
+            self.was_frame = true;
             // A failure has been told to everybody.
             let _ = self.frame();
             return Turn::Worked;
         }
+        self.was_frame = false;
         if self.job.is_some() {
             self.advance_file();
             return Turn::Worked;
         }
-        if file_wanted || (self.tail_bytes >= self.next_file_at && self.consumer.is_some()) {
-            self.begin_file();
-            return Turn::Worked;
-        }
         self.warm_some()
+    }
+
+    /// Whether a snapshot file that is late goes before a frame.
+    fn is_files_turn(&self) -> bool {
+        let since_cut = self.tail_bytes - self.job_covers;
+        self.was_frame && self.job.is_some() && since_cut >= self.options.tail_bytes_max
     }
 
     /// How long an idle thread may sleep.
@@ -326,6 +350,7 @@ impl Persister {
 
     /// Begins a snapshot file: of a fresh cut, whose frame is made durable first.
     fn begin_file(&mut self) {
+        self.job_answers = self.shared.status().files_wanted;
         if let Err(error) = self.try_begin_file() {
             self.answer_file(Some(error));
         }
@@ -333,9 +358,14 @@ impl Persister {
 
     fn try_begin_file(&mut self) -> Result<(), DurabilityError> {
         let (snapshot, sources) = self.frame_and_see()?;
-        if let Log::Open(log) = &mut self.log {
+        if let Log::Open(log) = &mut self.log
             // Frames after the cut go into segments that the file does not cover.
-            log.roll().map_err(log_failed)?;
+            && let Err(error) = log.roll()
+        {
+            let error = log_failed(error);
+            self.log = Log::Ended;
+            self.refuse(snapshot.tick(), &error);
+            return Err(error);
         }
         let reserve = snapshot.tick().saturating_add(TICKS_RESERVED);
         let limit = u64::MAX;
@@ -343,7 +373,7 @@ impl Persister {
         let generation = self.generation.checked_add(1).ok_or_else(|| file_failed(too_large))?;
         let job =
             SnapshotJob::begin(&*self.medium, &self.identity, snapshot, sources, generation, self.frame, reserve)?;
-        self.tail_bytes = 0;
+        self.job_covers = self.tail_bytes;
         self.job = Some(job);
         self.shared.set_writing_snapshot(true);
         Ok(())
@@ -374,6 +404,7 @@ impl Persister {
     /// Takes a snapshot file that is durable under its name into use.
     fn publish(&mut self, published: Published) {
         self.generation = published.report.generation;
+        self.tail_bytes -= std::mem::take(&mut self.job_covers);
         self.next_file_at = self.options.tail_bytes_max;
         self.shared.set_writing_snapshot(false);
         lock(&self.catalog).rebase(&published.file);
@@ -395,16 +426,17 @@ impl Persister {
         self.answer_file(None);
     }
 
-    /// Answers those who asked for a snapshot file.
+    /// Answers those who asked for a snapshot file before the last one was begun.
     fn answer_file(&mut self, error: Option<DurabilityError>) {
         if let Some(error) = &error {
             self.next_file_at = self.tail_bytes.saturating_add(self.options.tail_bytes_max.max(1));
             self.tell(error);
         }
         self.shared.report(|status| {
-            status.files_answered = status.files_wanted;
-            if error.is_some() {
-                status.last_error.clone_from(&error);
+            status.files_answered = self.job_answers;
+            match &error {
+                Some(_) => status.last_error.clone_from(&error),
+                None => status.files_written = self.job_answers,
             }
             status.file_error = error;
         });

@@ -16,6 +16,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::catalog::{Catalog, Dormant};
 use super::options::Options;
 use super::persister::{Identity, Recovered, TICKS_END, TICKS_RESERVED, wall_clock};
+use super::snapshot_job::publish;
 use super::status::{Figures, Shared};
 use crate::error::OpenError;
 use crate::format::component::ComponentRecord;
@@ -23,7 +24,7 @@ use crate::format::names::{TEMPORARY, log_name, log_segment, snapshot_generation
 use crate::format::snapshot::SnapshotHeader;
 use crate::format::{FormatError, PAGE};
 use crate::hash::HashKey;
-use crate::log::{Commit, Frame, LogScan, LogTail, LogWriter, Record, TornTail};
+use crate::log::{Commit, Frame, LogScan, LogTail, LogWriter, NextFrame, Record, TornTail};
 use crate::medium::{Medium, MediumFile};
 use crate::snapshot_file::{Codec, SnapshotFile, SnapshotFileWriter};
 use crate::sync::{Arc, Mutex};
@@ -79,19 +80,22 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
     })?;
     let names =
         medium.list().map_err(|source| OpenError::Io { operation: "list", location: location.clone(), source })?;
-    for left in names.iter().filter(|name| name.ends_with(TEMPORARY) && name.starts_with("snapshot-")) {
-        // A snapshot file that a crash interrupted. If it stays, a new one can't be created under its name.
-        medium.remove(left).map_err(FormatError::io("remove", left)).map_err(file_error)?;
-    }
     let created = !names.iter().any(|name| snapshot_generation(name).is_some());
+    let mut log = None;
     if created {
-        if names.iter().any(|name| log_segment(name).is_some()) {
-            return Err(OpenError::NoSnapshotFile { location });
+        if let Some(segment) = names.iter().filter(|name| log_segment(name).is_some()).min() {
+            if !is_begun_only(&*medium, &names).map_err(file_error)? {
+                return Err(OpenError::NoSnapshotFile { location, segment: segment.clone() });
+            }
+            medium.remove(segment).map_err(FormatError::io("remove", segment)).map_err(file_error)?;
         }
-        create(&*medium).map_err(file_error)?;
+        remove_unfinished(&*medium, &names).map_err(file_error)?;
+        log = Some(create(&medium, options).map_err(file_error)?);
     }
     let names = if created { vec![snapshot_name(1)] } else { names };
     let found = find(&*medium, &names).map_err(file_error)?;
+    // Now that nothing but the medium can still fail.
+    remove_unfinished(&*medium, &names).map_err(file_error)?;
 
     let header = *found.file.header();
     let last = found.tail.last.unwrap_or_default();
@@ -117,18 +121,17 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
         None => None,
     };
     let mut frame = found.tail.frames.last().map_or(header.frame, |frame| frame.info().frame);
-    let mut resumed = None;
     if !is_clean {
-        let mut log =
-            LogWriter::resume(Arc::clone(&medium), options.log(identity.store), &found.tail).map_err(file_error)?;
+        let resumed = LogWriter::resume(Arc::clone(&medium), options.log(identity.store), &found.tail);
+        let mut resumed = resumed.map_err(file_error)?;
         let opening = Commit {
             incarnation: identity.incarnation,
             cut_tick,
             tick_reserve: start_tick.saturating_add(TICKS_RESERVED),
             wall_clock: wall_clock(),
         };
-        frame = log.commit(opening).map_err(file_error)?.frame;
-        resumed = Some(log);
+        frame = resumed.commit(opening).map_err(file_error)?.frame;
+        log = Some(resumed);
     }
     let report = OpenReport {
         created,
@@ -141,8 +144,8 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
         skipped: found.skipped,
         time: started.elapsed(),
     };
-    let mut log = found.tail;
-    let frames: Arc<[Frame]> = std::mem::take(&mut log.frames).into();
+    let mut tail = found.tail;
+    let frames: Arc<[Frame]> = std::mem::take(&mut tail.frames).into();
     let tail_bytes = frames.iter().map(|frame| frame.info().payload_len + PAGE as u64).sum();
     let catalog = catalog(Arc::new(found.file), &frames).map_err(file_error)?;
     let defined: HashSet<u32> = catalog.dormant.values().map(|dormant| dormant.record.id).collect();
@@ -158,16 +161,33 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
         frame,
         tick_reserve: if is_clean { 0 } else { start_tick.saturating_add(TICKS_RESERVED) },
         tail_bytes,
+        tail,
         log,
-        resumed,
         older: found.older,
         lock,
     };
     Ok(Opened { recovered, report, start_tick })
 }
 
+/// Removes snapshot files that a crash interrupted. If they stayed, new ones could not be created under their names.
+fn remove_unfinished(medium: &dyn Medium, names: &[String]) -> Result<(), FormatError> {
+    let mut unfinished = names.iter().filter(|name| name.ends_with(TEMPORARY) && name.starts_with("snapshot-"));
+    unfinished.try_for_each(|name| medium.remove(name).map_err(FormatError::io("remove", name)))
+}
+
+/// Whether a directory without a snapshot file is a store that a crash kept from being made: it has a first segment, unused.
+fn is_begun_only(medium: &dyn Medium, names: &[String]) -> Result<bool, FormatError> {
+    let segments: Vec<_> = names.iter().filter_map(|name| log_segment(name)).collect();
+    if segments != [NextFrame::default().segment] {
+        return Ok(false);
+    }
+    LogScan::is_unused(medium, segments[0])
+}
+
 /// Makes an empty directory a store: its first snapshot file holds nothing but who it is.
-fn create(medium: &dyn Medium) -> Result<(), FormatError> {
+///
+/// The log is there before the snapshot file has its name. So a snapshot file without any log has lost it.
+fn create(medium: &Arc<dyn Medium>, options: &Options) -> Result<LogWriter, FormatError> {
     let number = crate::random::number;
     let header = SnapshotHeader {
         store: u128::from(number()) << 64 | u128::from(number()),
@@ -181,9 +201,10 @@ fn create(medium: &dyn Medium) -> Result<(), FormatError> {
     };
     let name = snapshot_name(1);
     let temporary = format!("{name}{TEMPORARY}");
-    SnapshotFileWriter::create(medium, &temporary, header, Codec::Raw)?.finish()?;
-    medium.rename(&temporary, &name).map_err(FormatError::io("rename", &temporary))?;
-    medium.sync_directory().map_err(FormatError::io("sync the directory of", &name))
+    SnapshotFileWriter::create(&**medium, &temporary, header, Codec::Raw)?.finish()?;
+    let log = LogWriter::create(Arc::clone(medium), options.log(header.store))?;
+    publish(&**medium, &temporary, &name)?;
+    Ok(log)
 }
 
 /// Finds the newest snapshot file that opens and whose log goes on from it.
@@ -212,6 +233,9 @@ fn try_file(medium: &dyn Medium, name: &str) -> Result<(SnapshotFile, LogTail), 
         return Err(FormatError::Malformed { file: name.to_owned(), what, offset: 0 });
     }
     let tail = LogScan::read(medium, file.header().store, file.header().frame)?;
+    if tail.segments.is_empty() {
+        return Err(FormatError::MissingLog { snapshot_file: name.to_owned() });
+    }
     Ok((file, tail))
 }
 

@@ -64,6 +64,16 @@ pub(crate) struct Published {
     pub(crate) frame: u64,
 }
 
+/// Gives a snapshot file its name, durably.
+pub(crate) fn publish(medium: &dyn Medium, temporary: &str, name: &str) -> Result<(), FormatError> {
+    medium.rename(temporary, name).map_err(FormatError::io("rename", temporary))?;
+    medium.sync_directory().map_err(|error| {
+        // A later sync may pass over the name. Nobody shall find it before, and build on it.
+        let _ = medium.remove(name);
+        FormatError::io("sync the directory of", name)(error)
+    })
+}
+
 impl SnapshotJob {
     /// Creates the file. `tick_reserve` is what the frame of the snapshot set aside.
     pub(crate) fn begin(
@@ -133,13 +143,8 @@ impl SnapshotJob {
     fn finish(&mut self, medium: &dyn Medium) -> Result<Published, DurabilityError> {
         let Some(file) = self.file.take() else { unreachable!("a job is finished once") };
         file.finish().map_err(file_failed)?;
-        let io = |operation| {
-            let name = &self.temporary;
-            move |error| file_failed(FormatError::io(operation, name)(error))
-        };
-        medium.rename(&self.temporary, &self.name).map_err(io("rename"))?;
-        medium.sync_directory().map_err(io("sync the directory of"))?;
-        let mapping = medium.map(&self.name).map_err(io("map"))?;
+        publish(medium, &self.temporary, &self.name).map_err(file_failed)?;
+        let mapping = medium.map(&self.name).map_err(FormatError::io("map", &self.name)).map_err(file_failed)?;
         let file = SnapshotFile::open(&self.name, mapping).map_err(file_failed)?;
         let report = SnapshotFileReport {
             generation: self.header.generation,

@@ -29,9 +29,10 @@ pub(crate) struct Status {
     pub(crate) refused: Option<(u64, DurabilityError)>,
     /// The last thing that went wrong.
     pub(crate) last_error: Option<DurabilityError>,
-    /// Snapshot files asked for by name, and answered.
+    /// Requests for a snapshot file so far; up to which of them there is an answer; and up to which there is a file.
     pub(crate) files_wanted: u64,
     pub(crate) files_answered: u64,
+    pub(crate) files_written: u64,
     pub(crate) file_error: Option<DurabilityError>,
     /// The store is being closed; a log of more bytes than this is replaced by a snapshot file.
     pub(crate) closing: Option<u64>,
@@ -107,6 +108,7 @@ impl Shared {
                 last_error: None,
                 files_wanted: 0,
                 files_answered: 0,
+                files_written: 0,
                 file_error: None,
                 closing: None,
                 figures,
