@@ -26,8 +26,8 @@ pub const KEEP_CHECKSUMS: u8 = 0x80;
 /// Close with a log, instead of with a snapshot file.
 pub const KEEP_LOG: u8 = 0x40;
 
-/// Everything that a map holds, as text.
-type Contents = BTreeMap<String, String>;
+/// Everything that a map holds, as text; or why it can't be read.
+type Contents = Result<BTreeMap<String, String>, String>;
 
 /// Opens the directory that an input stands for; panics where something does not hold.
 pub fn run(input: &[u8]) {
@@ -85,7 +85,7 @@ fn check(disk: &SimulatedDisk, keep_log: bool) {
         read_map::<u32, u32>(&store, "empty"),
     ];
     for (seen, again) in seen.into_iter().zip(again) {
-        assert!(seen.is_none() || seen == again, "what was there is still there: {seen:?}, {again:?}");
+        assert!(seen.is_err() || seen == again, "what was there is still there: {seen:?}, {again:?}");
     }
     drop((store, stepper));
 }
@@ -95,13 +95,13 @@ fn open(disk: &SimulatedDisk) -> Result<(DurableStore, Stepper), stillpoint_pers
     Options::new().segment_bytes(64 << 10).tail_bytes_max(64 << 10).open_stepped(Arc::new(disk.clone()))
 }
 
-/// Reads single keys, changes some, reads everything; `None` if not all of the map can be read.
-fn use_map<K, V>(store: &DurableStore, name: &str, make: impl Fn(u64) -> (K, V)) -> Option<Contents>
+/// Reads single keys, changes some, reads everything.
+fn use_map<K, V>(store: &DurableStore, name: &str, make: impl Fn(u64) -> (K, V)) -> Contents
 where
     K: Durable + Hash + Eq + Clone + Debug,
     V: Durable + Clone + PartialEq + Debug,
 {
-    let map = store.map::<K, V>(name).ok()?;
+    let map = store.map::<K, V>(name).map_err(told)?;
     let pin = map.pin();
     for number in 0..12 {
         let (key, value) = make(number);
@@ -125,28 +125,32 @@ where
     contents(store, &map)
 }
 
-fn read_map<K, V>(store: &DurableStore, name: &str) -> Option<Contents>
+fn read_map<K, V>(store: &DurableStore, name: &str) -> Contents
 where
     K: Durable + Hash + Eq + Clone + Debug,
     V: Durable + Debug,
 {
-    contents(store, &store.map::<K, V>(name).ok()?)
+    contents(store, &store.map::<K, V>(name).map_err(told)?)
 }
 
 /// What a snapshot sees of a map, once all of it is in memory; the same as what single reads see.
-fn contents<K, V>(store: &DurableStore, map: &Warming<K, V>) -> Option<Contents>
+fn contents<K, V>(store: &DurableStore, map: &Warming<K, V>) -> Contents
 where
     K: Durable + Hash + Eq + Clone + Debug,
     V: Durable + Debug,
 {
-    let map = map.warm().ok()?;
+    let map = map.warm().map_err(told)?;
     let still = store.store().snapshot();
-    let mut contents = Contents::new();
+    let mut contents = BTreeMap::new();
     for (key, value) in still.iter(&map) {
         let value = format!("{value:?}");
         assert_eq!(map.pin().get(key).map(|value| format!("{value:?}")).as_ref(), Some(&value));
         assert_eq!(contents.insert(format!("{key:?}"), value), None, "a key is there once");
     }
     assert_eq!(map.len(), contents.len(), "the count is right, and the snapshot misses nothing");
-    Some(contents)
+    Ok(contents)
+}
+
+fn told(error: impl Debug) -> String {
+    format!("{error:?}")
 }

@@ -164,6 +164,7 @@ fn snapshot(generation: u64, frame: u64, codec: Codec, entries: u64) -> Vec<u8> 
     for number in 0..entries.min(3) as u32 {
         push(archived(&format!("{number}")), archived(&vec![number; number as usize]), &mut writer);
     }
+    writer.begin_component(component::<u64, Option<String>>(4, "late")).expect("no faults");
     writer.finish().expect("no faults");
     file(&disk, "file")
 }

@@ -115,6 +115,23 @@ fn a_number_that_is_defined_twice_is_refused() {
     }
 }
 
+// A record of a number that nothing defines was passed over, until a new map got that number: then it was the map's. It is
+// refused now.
+#[test]
+fn a_record_of_a_component_that_nothing_defines_is_refused() {
+    for (component, is_refused) in [(0, false), (1, true)] {
+        let disk = with_header(header());
+        let mut log = LogWriter::create(Arc::new(disk.clone()), LogOptions::new(STORE, 5)).unwrap();
+        log.put(component, (CUT + 1) << 14, &archived(2), &archived(20)).unwrap();
+        log.commit(Commit { cut_tick: CUT + 1, tick_reserve: 1000, ..Commit::default() }).unwrap();
+        drop(log);
+        match is_refused {
+            true => refused(&disk),
+            false => drop(open(&disk).unwrap()),
+        }
+    }
+}
+
 // A file that was renamed to the last generation made the next one's number overflow. A name that is not the file's own is refused
 // now; after the last generation no snapshot file is written, and the log goes on.
 #[test]

@@ -230,6 +230,8 @@ impl Scan {
         let fits = self.last.is_some_and(|(info, checksum)| {
             info.sealed && info.frame == seal.frame && checksum == seal.commit && seal.frames_end == end
         });
+        // Whatever vouches for more than the log's last frame contradicts it.
+        let fits = fits && self.vouched <= seal.frame;
         if !fits || Seal::offset(end, reader.header.zero_step) != Some(offset) || !reader.is_zero(end, offset)? {
             return Err(self.damaged(segment, end, seal.frame));
         }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::{Commit, LogOptions, LogScan, LogTail, LogWriter, Record};
 use crate::format::component::ComponentRecord;
+use crate::format::log::SegmentHeader;
 use crate::format::test_medium::TestMedium;
 use crate::format::{FormatError, VALUE_ALIGN, names};
 
@@ -228,6 +229,21 @@ fn damage_that_a_snapshot_file_covers_does_not_matter_after_a_seal_either() {
     let again = LogScan::read(&medium, STORE, 1).expect("a snapshot file still has it");
     assert!(again.sealed);
     assert_eq!(changes(&again)[..3], changes(&tail));
+}
+
+// A segment's header that vouched for more frames than a sealed log has was believed, until a new segment followed: then the frames
+// were missed. It contradicts the seal, and is refused with it.
+#[test]
+fn a_seal_is_contradicted_by_what_vouches_for_more() {
+    let medium = TestMedium::default();
+    write(&medium, options(), &small(), Ending::Sealed).expect("the medium does not fail");
+    let name = names::log_name(1);
+    let mut bytes = medium.read(&name);
+    let page = bytes.first_chunk().expect("it has a header");
+    let header = SegmentHeader::decode(&name, page).expect("it is whole");
+    bytes[..4096].copy_from_slice(&SegmentHeader { durable_through: 5, ..header }.encode());
+    medium.write(&name, &bytes);
+    assert!(matches!(LogScan::read(&medium, STORE, 0), Err(FormatError::DamagedLog { good_through: 4, .. })));
 }
 
 // Bytes behind a frame that was known to be durable were passed over in an open log, and refused once the same log was sealed. They

@@ -241,32 +241,64 @@ fn try_file(medium: &dyn Medium, name: &str) -> Result<(SnapshotFile, LogTail), 
 
 /// All components that the file or a frame behind it names; none was asked for yet.
 ///
-/// A name may be defined again as what it is. Anything else would hand one component's records to another.
+/// A name may be defined again as what it is, and a record is of a number that was defined before. Anything else would hand one
+/// component's records to another.
 fn catalog(file: Arc<SnapshotFile>, frames: &Arc<[Frame]>) -> Result<Catalog, FormatError> {
-    let mut dormant = BTreeMap::<String, Dormant>::new();
-    let mut names = HashMap::new();
-    let defined = frames.iter().flat_map(|frame| frame.records().map(move |record| (record, frame.segment())));
-    let defined = defined.filter_map(|(record, segment)| match record {
-        Record::Define { component: id, name, key_schema, value_schema } => {
-            let [name, key_schema, value_schema] = [name, key_schema, value_schema].map(str::to_owned);
-            Some((ComponentRecord { id, name, key_schema, value_schema }, Some(segment)))
-        }
-        _ => None,
-    });
-    let stored = file.components().map(|component| (component.record().clone(), None));
-    for (record, segment) in stored.chain(defined) {
-        let known = dormant.get(&record.name).is_none_or(|known| known.record == record);
-        let owner = names.entry(record.id).or_insert_with(|| record.name.clone());
-        if !known || *owner != record.name || record.id == u32::MAX {
-            let file = segment.map_or_else(|| file.name().to_owned(), log_name);
-            let what = "two components have the same name or number, or a number is the last one";
-            return Err(FormatError::Malformed { file, what, offset: 0 });
-        }
-        let component = Dormant { record, base: Arc::clone(&file), tail: Arc::clone(frames) };
-        dormant.insert(component.record.name.clone(), component);
+    let mut components = Components { file: Arc::clone(&file), frames, names: HashMap::new(), dormant: BTreeMap::new() };
+    for component in file.components() {
+        components.define(component.record().clone(), None)?;
     }
+    for frame in frames.iter() {
+        for record in frame.records() {
+            match record {
+                Record::Define { component: id, name, key_schema, value_schema } => {
+                    let [name, key_schema, value_schema] = [name, key_schema, value_schema].map(str::to_owned);
+                    components.define(ComponentRecord { id, name, key_schema, value_schema }, Some(frame))?;
+                }
+                Record::Put { component, .. } | Record::Remove { component, .. } => components.check(component, frame)?,
+            }
+        }
+    }
+    let dormant = components.dormant;
     let next_id = dormant.values().map(|component| component.record.id + 1).max().unwrap_or(0);
     Ok(Catalog { active: Vec::new(), dormant, next_id, to_warm: VecDeque::new() })
+}
+
+/// The components so far.
+struct Components<'a> {
+    file: Arc<SnapshotFile>,
+    frames: &'a Arc<[Frame]>,
+    /// By number.
+    names: HashMap<u32, String>,
+    dormant: BTreeMap<String, Dormant>,
+}
+
+impl Components<'_> {
+    /// Takes a definition, of the snapshot file or of a frame.
+    fn define(&mut self, record: ComponentRecord, frame: Option<&Frame>) -> Result<(), FormatError> {
+        let is_known = self.dormant.get(&record.name).is_none_or(|known| known.record == record);
+        let name = self.names.entry(record.id).or_insert_with(|| record.name.clone());
+        if !is_known || *name != record.name || record.id == u32::MAX {
+            let what = "two components have the same name or number, or a number is the last one";
+            return Err(match frame {
+                Some(frame) => malformed(frame, what),
+                None => FormatError::Malformed { file: self.file.name().to_owned(), what, offset: 0 },
+            });
+        }
+        let component = Dormant { record, base: Arc::clone(&self.file), tail: Arc::clone(self.frames) };
+        self.dormant.insert(component.record.name.clone(), component);
+        Ok(())
+    }
+
+    /// Checks that a record's component was defined before.
+    fn check(&self, component: u32, frame: &Frame) -> Result<(), FormatError> {
+        let is_defined = self.names.contains_key(&component);
+        if is_defined { Ok(()) } else { Err(malformed(frame, "a record is of a component that nothing defines")) }
+    }
+}
+
+fn malformed(frame: &Frame, what: &'static str) -> FormatError {
+    FormatError::Malformed { file: log_name(frame.segment()), what, offset: frame.offset() }
 }
 
 /// An incarnation that no earlier opening had: versions of writes that a crash lost may return in another one.
