@@ -244,7 +244,8 @@ fn try_file(medium: &dyn Medium, name: &str) -> Result<(SnapshotFile, LogTail), 
 /// A name may be defined again as what it is, and a record is of a number that was defined before. Anything else would hand one
 /// component's records to another.
 fn catalog(file: Arc<SnapshotFile>, frames: &Arc<[Frame]>) -> Result<Catalog, FormatError> {
-    let mut components = Components { file: Arc::clone(&file), frames, names: HashMap::new(), dormant: BTreeMap::new() };
+    let mut components =
+        Components { file: Arc::clone(&file), frames, names: HashMap::new(), dormant: BTreeMap::new() };
     for component in file.components() {
         components.define(component.record().clone(), None)?;
     }
@@ -255,7 +256,9 @@ fn catalog(file: Arc<SnapshotFile>, frames: &Arc<[Frame]>) -> Result<Catalog, Fo
                     let [name, key_schema, value_schema] = [name, key_schema, value_schema].map(str::to_owned);
                     components.define(ComponentRecord { id, name, key_schema, value_schema }, Some(frame))?;
                 }
-                Record::Put { component, .. } | Record::Remove { component, .. } => components.check(component, frame)?,
+                Record::Put { component, .. } | Record::Remove { component, .. } => {
+                    components.check(component, frame)?
+                }
             }
         }
     }
