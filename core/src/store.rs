@@ -6,13 +6,13 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use dashmap::{DashMap, Entry};
-use foldhash::quality::RandomState;
 
 use crate::changes::Consumer;
 use crate::map::{Map, MapShared};
 use crate::raw::component::Component;
 use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
 use crate::raw::stamp::Stamp;
+use crate::sync::HashState;
 use crate::{RegisterError, Snapshot};
 
 /// Live state: typed maps by name, and consistent snapshots across all of them.
@@ -43,7 +43,7 @@ pub struct Store {
 
 struct StoreShared {
     engine: Arc<Engine>,
-    hasher: RandomState,
+    hasher: HashState,
     components: DashMap<String, Registered>,
 }
 
@@ -59,7 +59,7 @@ impl Store {
         Self {
             shared: Arc::new(StoreShared {
                 engine: Engine::new(),
-                hasher: RandomState::default(),
+                hasher: HashState::default(),
                 components: DashMap::new(),
             }),
         }
