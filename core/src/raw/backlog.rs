@@ -51,6 +51,11 @@ impl Block {
             || !self.snapshots.iter().all(|tick| is_live(*tick))
     }
 
+    /// Whether one of its slots waits for the clock to pass this tick.
+    pub(crate) fn waits_for_tick(&self, tick: u64) -> bool {
+        self.floor == Some(tick)
+    }
+
     fn add(&mut self, waiting: Waiting, waits_for: WaitsFor) {
         self.slots.push(waiting);
         match waits_for {

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::raw::backlog::{Backlog, Waiting, WaitsFor};
+use crate::raw::backlog::{Backlog, Block, Waiting, WaitsFor};
 use crate::raw::chain::{self, Latest, Pruned, VersionHeader};
 use crate::raw::clock::Clock;
 use crate::raw::component::Component;
@@ -334,6 +334,7 @@ impl<'g> Worker<'g> {
             let Some((block, garbage)) = self.engine.backlog.pop() else { break };
             self.retire(garbage);
             if !block.is_ready(|tick| view.contains(tick), self.purge_floor()) {
+                self.pass_time_for(&block);
                 self.engine.backlog.push(block);
                 continue;
             }
@@ -343,6 +344,14 @@ impl<'g> Worker<'g> {
             }
         }
         done
+    }
+
+    /// Moves the clock if that is what a block's tombstones wait for: without snapshots and consumers nobody else would.
+    fn pass_time_for(&self, block: &Block) {
+        let now = self.engine.clock.now();
+        if block.waits_for_tick(now) && !self.engine.desk.wants_notes() {
+            self.engine.clock.advance_past(now);
+        }
     }
 
     /// Up to which tick tombstones may go: what all consumers have, and the clock has passed.
@@ -373,18 +382,14 @@ impl<'g> Worker<'g> {
             Latest::Purged | Latest::Empty => {}
             Latest::Version(newest) => {
                 let stamp = newest.stamp;
-                if pruned == Pruned::Single && newest.version.is_tombstone() {
-                    if self.engine.clock.now() == stamp.tick() && !self.engine.desk.wants_notes() {
-                        // Nobody else would move it.
-                        self.engine.clock.advance_past(stamp.tick());
-                    }
-                    if newest.version.prev().is_none()
-                        && stamp.tick() <= self.purge_floor()
-                        && self.may_purge(component)
-                    {
-                        self.purge(component, slot, newest.address);
-                        return;
-                    }
+                if pruned == Pruned::Single
+                    && newest.version.is_tombstone()
+                    && newest.version.prev().is_none()
+                    && stamp.tick() <= self.purge_floor()
+                    && self.may_purge(component)
+                {
+                    self.purge(component, slot, newest.address);
+                    return;
                 }
                 if newest.version.is_tombstone() || pruned != Pruned::Single {
                     self.put_in_backlog(component, slot, waits_for(pruned, stamp));
