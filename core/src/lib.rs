@@ -67,5 +67,8 @@ pub mod rules {
     pub use crate::sync::rule::{Rule, Without, without};
 }
 
+#[cfg(loom)]
+pub mod internals;
+
 #[cfg(all(stillpoint_stall, not(loom)))]
 pub use sync::stall;

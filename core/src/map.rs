@@ -8,15 +8,13 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use foldhash::quality::RandomState;
-
 use crate::raw::chain::{Latest, Newest, VersionHeader, VersionNode};
 use crate::raw::component::Component;
 use crate::raw::engine::{Engine, Session, Worker};
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::table::{Inserted, Position};
-use crate::sync::Guard;
+use crate::sync::{Guard, HashState};
 use crate::{Conflict, Version, Versioned};
 
 /// A map of a [`Store`](crate::Store).
@@ -33,12 +31,12 @@ pub struct Map<K, V> {
 pub(crate) struct MapShared<K, V> {
     name: Box<str>,
     component: Arc<Component>,
-    hasher: RandomState,
+    hasher: HashState,
     types: PhantomData<(K, V)>,
 }
 
 impl<K, V> MapShared<K, V> {
-    pub(crate) fn new(name: &str, component: Arc<Component>, hasher: RandomState) -> Self {
+    pub(crate) fn new(name: &str, component: Arc<Component>, hasher: HashState) -> Self {
         Self { name: name.into(), component, hasher, types: PhantomData }
     }
 }
@@ -56,7 +54,7 @@ impl<K, V> Map<K, V> {
         &self.shared.component
     }
 
-    pub(crate) fn hasher(&self) -> &RandomState {
+    pub(crate) fn hasher(&self) -> &HashState {
         &self.shared.hasher
     }
 

@@ -13,7 +13,7 @@ use crate::raw::engine::{Engine, Worker};
 use crate::raw::registry::Registered;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Position;
-use crate::sync::prefetch;
+use crate::sync::{prefetch, watch};
 use crate::{ForeignStore, Versioned, tuning};
 
 /// A consistent view of all maps of a store at one moment. See [`Store::snapshot`](crate::Store::snapshot).
@@ -227,6 +227,8 @@ where
         let version = chain::at_from(head, self.snapshot.tick(), &self.snapshot.engine.clock)?;
         // SAFETY: a version of this map that the snapshot sees is not retired while the snapshot lives.
         let value = unsafe { VersionNode::<V>::value(version) }?;
+        watch::lent(version);
+        watch::lent(slot);
         // SAFETY: a slot in which a live snapshot sees a value is not purged.
         let key = unsafe { Slot::<K>::key(slot) };
         Some((key, Versioned::new(value, version.stamp().version())))

@@ -44,7 +44,7 @@ use crate::raw::clock::Clock;
 use crate::raw::slot::{Head, PruneRight, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, watch};
 use crate::tuning;
 
 /// Set in a version's `prev`: it has no value.
@@ -93,7 +93,8 @@ impl VersionHeader {
         let prev = self.prev.load(Ordering::Acquire).map_addr(|address| address & !BITS);
         // SAFETY: a linked version is reclaimed only when no pin that could have met it is left, and callers hold one, or
         // hold a snapshot that sees it.
-        unsafe { prev.as_ref() }
+        let prev = unsafe { prev.as_ref() };
+        prev.inspect(|prev| watch::met(*prev))
     }
 
     /// Says what a version that is not yet published will replace.

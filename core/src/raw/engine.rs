@@ -82,11 +82,12 @@ impl Drop for Engine {
 }
 
 crate::sync::thread_local! {
-    static SESSIONS: RefCell<Sessions> = RefCell::new(Sessions { entries: Vec::new() });
+    pub(crate) static SESSIONS: RefCell<Sessions> = RefCell::new(Sessions::default());
 }
 
 /// A thread's sessions, one for each store that it has used.
-struct Sessions {
+#[derive(Default)]
+pub(crate) struct Sessions {
     entries: Vec<(u64, Rc<Session>)>,
 }
 

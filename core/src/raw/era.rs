@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use crate::raw::component::Component;
-use crate::sync::{AtomicU64, Collector, Guard, LocalHandle, Ordering, fence};
+use crate::sync::{AtomicU64, Collector, Guard, LocalHandle, Ordering, fence, watch};
 use crate::tuning::RETIRE_BATCH;
 
 /// A store's eras, and the collector under them.
@@ -96,6 +96,7 @@ impl Retired {
     /// 2. It is retired once.
     /// 3. `reclaim` fits it, and `component`, if not null, lives as long as its store.
     pub(crate) unsafe fn new(item: *mut u8, component: *const Component, reclaim: Reclaim) -> Self {
+        watch::retired(item);
         Self { item, component, reclaim }
     }
 
@@ -137,7 +138,9 @@ impl RetireQueue {
         }
         let empty = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(RETIRE_BATCH));
         let batch = std::mem::replace(&mut self.open, empty);
-        self.closed.push_back((eras.tag(), batch));
+        let tag = eras.tag();
+        batch.iter().for_each(|retired| watch::tagged(retired.item));
+        self.closed.push_back((tag, batch));
     }
 
     /// Takes the oldest batch if it may be reclaimed.

@@ -28,7 +28,7 @@
 
 use std::collections::HashMap;
 use std::ptr;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 
 use crate::raw::chain::{self};
 use crate::raw::clock::Clock;
@@ -36,7 +36,7 @@ use crate::raw::record::{Record, Records};
 use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
 use crate::tuning::NOTE_SEGMENT;
 
 /// A piece of a thread's list.

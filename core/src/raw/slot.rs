@@ -15,7 +15,7 @@ use std::ptr;
 
 use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::VersionHeader;
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, watch};
 
 /// Someone prunes this slot's chain.
 const PRUNING: u64 = 1 << 0;
@@ -110,7 +110,9 @@ impl SlotHeader {
         } else {
             // SAFETY: a head that is neither empty nor purged is a version; versions are reclaimed only when no pin that
             // could have met them is left, and callers hold one.
-            Head::Version(unsafe { &*head })
+            let version = unsafe { &*head };
+            watch::met(version);
+            Head::Version(version)
         }
     }
 
@@ -243,6 +245,7 @@ impl<K> Slot<K> {
     /// 2. It is occupied for as long as `'g`: the caller is pinned, or a snapshot sees a value in it.
     #[inline]
     pub(crate) unsafe fn key<'g>(header: &SlotHeader) -> &'g K {
+        watch::met(header);
         let slot = ptr::from_ref(header).cast::<Self>();
         // SAFETY: (1) gives the type, (2) that the key is initialised and stays.
         unsafe { (*slot).key.assume_init_ref() }

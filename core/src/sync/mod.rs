@@ -9,10 +9,18 @@
 //! | `stillpoint_stall` | `core`'s, counted | stops a thread before its n-th shared access, to show that nobody waits for it |
 //!
 //! The seam weakens no operation. Under loom, memory is never reused while a model runs: reclamation by epochs is
-//! `crossbeam-epoch`'s own matter there, and the models look at what was *retired* instead.
+//! `crossbeam-epoch`'s own matter there, and the models [`watch`] what was *retired* instead.
 
 mod prefetch;
 pub(crate) mod rule;
+
+#[cfg(loom)]
+#[path = "watched.rs"]
+pub(crate) mod watch;
+
+#[cfg(not(loom))]
+#[path = "unwatched.rs"]
+pub(crate) mod watch;
 
 #[cfg(loom)]
 #[path = "loom.rs"]

@@ -1,9 +1,11 @@
 //! The product's world: `core`'s atomics and `crossbeam-epoch`.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) use std::thread_local;
 
 pub(crate) use crossbeam_epoch::{Collector, Guard, LocalHandle};
+pub(crate) use foldhash::quality::RandomState as HashState;
 
 /// Allocates a slice whose every byte is zero, without touching its pages.
 ///

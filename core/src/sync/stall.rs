@@ -1,14 +1,16 @@
 //! The world of the stall tests: the product's atomics, each access counted, so that a thread can be stopped before its n-th.
 
+pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) use std::thread_local;
 
 use std::cell::RefCell;
 use std::sync::atomic;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, PoisonError};
 use std::time::Duration;
 
 pub(crate) use atomic::Ordering;
 pub(crate) use crossbeam_epoch::{Collector, Guard, LocalHandle};
+pub(crate) use foldhash::quality::RandomState as HashState;
 
 /// Where a thread is to be stopped, and whether it is.
 #[derive(Debug, Default)]

@@ -35,7 +35,7 @@ use bucket::{Bucket, ENTRIES, Entry, LAST, Meaning, tag_of};
 use crate::raw::era::Retired;
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, zeroed_slice};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, watch, zeroed_slice};
 use crate::tuning::TABLE_BUCKETS;
 
 /// A table of one size.
@@ -123,7 +123,9 @@ impl Table {
     fn root(&self) -> &Generation {
         // Acquire [ROOT-2]: with AcqRel [ROOT-1] in `promote`.
         // SAFETY: as in `next`; the caller is pinned.
-        unsafe { &*self.root.load(Ordering::Acquire) }
+        let root = unsafe { &*self.root.load(Ordering::Acquire) };
+        watch::met(root);
+        root
     }
 
     /// Buckets of the newest generation. The caller is pinned.
