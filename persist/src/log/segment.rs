@@ -142,7 +142,7 @@ impl SegmentReader {
 
     /// Whether nothing follows but zeros, or the bytes that a cut segment may have behind its frames.
     pub(super) fn ends_at(&mut self, end: u64) -> Result<bool, FormatError> {
-        let is_marked = self.len - end == LOG_MAGIC.len() as u64
+        let is_marked = self.len.checked_sub(end) == Some(LOG_MAGIC.len() as u64)
             && self.bytes(end, LOG_MAGIC.len() as u64)?.is_some_and(|bytes| bytes == LOG_MAGIC);
         Ok(is_marked || self.is_zero(end, self.len)?)
     }

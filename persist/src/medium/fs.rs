@@ -24,6 +24,7 @@ use memmap2::Mmap;
 use self::platform::{Native, Positional};
 use super::name::check_name;
 use super::{DirectoryLock, LOCK_NAME, MappedBytes, Mapping, Medium, MediumFile};
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// A directory of the file system.
 ///
@@ -48,20 +49,23 @@ use super::{DirectoryLock, LOCK_NAME, MappedBytes, Mapping, Medium, MediumFile};
 #[derive(Clone, Debug)]
 pub struct FileSystem {
     path: PathBuf,
+    /// Whether the directory's own name is known to be durable.
+    is_durable: Arc<AtomicBool>,
 }
 
 impl FileSystem {
     /// Opens a directory, creating it and those above it if they are missing.
     ///
-    /// **Durability**: once this has returned, the directory's own name survives power loss, also if a process that
-    /// died between creating it and making it durable had created it.
+    /// **Durability**: the directory's own name survives power loss once [`sync_directory`](Medium::sync_directory) has returned, also
+    /// if a process had created it that died before it made it durable. (Not earlier: that may take as long as all else that
+    /// opening a store does.)
     ///
     /// # Errors
     /// [`io::ErrorKind::NotADirectory`] if the path is something else; whatever the file system says.
     pub fn open_or_create(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
-        create_durably(&path)?;
-        Ok(Self { path })
+        let created = create_durably(&path)?;
+        Ok(Self { path, is_durable: Arc::new(AtomicBool::new(created)) })
     }
 
     /// The directory's absolute path.
@@ -137,6 +141,11 @@ impl Medium for FileSystem {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
+        // Relaxed: whoever meets it unset makes the name durable once more, which does no harm.
+        if !self.is_durable.load(Ordering::Relaxed) {
+            sync_parent(&self.path)?;
+            self.is_durable.store(true, Ordering::Relaxed);
+        }
         platform::sync_directory(&self.path)
     }
 
@@ -235,11 +244,11 @@ fn write_all(file: &impl Positional, mut bytes: &[u8], mut offset: u64) -> io::R
     Ok(())
 }
 
-/// Creates the directories of an absolute path that are missing, and makes every name on it that may not be durable so.
+/// Creates the directories of an absolute path that are missing, and makes their names durable; returns whether any was missing.
 ///
 /// Each name is made durable before the one below it is created. So if an earlier process died here, only the lowest
 /// directory that it left may have a name that is not durable: its parent is synced first.
-fn create_durably(path: &Path) -> io::Result<()> {
+fn create_durably(path: &Path) -> io::Result<bool> {
     let mut missing = Vec::new();
     let mut existing = path;
     loop {
@@ -253,11 +262,10 @@ fn create_durably(path: &Path) -> io::Result<()> {
             }
         }
     }
-    match existing.parent().map_or(Ok(()), platform::sync_directory) {
-        // Who may not read the parent did not create anything in it either.
-        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
-        _ => {}
+    if missing.is_empty() {
+        return Ok(false);
     }
+    sync_parent(existing)?;
     for directory in missing.into_iter().rev() {
         match fs::create_dir(directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -267,7 +275,16 @@ fn create_durably(path: &Path) -> io::Result<()> {
             platform::sync_directory(parent)?;
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Makes a directory's own name durable.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent().map_or(Ok(()), platform::sync_directory) {
+        // Who may not read the parent did not create anything in it either.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

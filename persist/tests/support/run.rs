@@ -121,6 +121,10 @@ pub(crate) fn run(disk: &SimulatedDisk, script: &[Step], history: &mut History) 
                 history.restart(history.acknowledged());
             }
         }
+        if disk.is_off() {
+            // A turn tells nobody.
+            return Err("power was lost".into());
+        }
     }
     Ok(())
 }
