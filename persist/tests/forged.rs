@@ -11,7 +11,7 @@ use stillpoint_persist::format::component::ComponentRecord;
 use stillpoint_persist::format::names::snapshot_name;
 use stillpoint_persist::format::snapshot::SnapshotHeader;
 use stillpoint_persist::log::{Commit, LogOptions, LogWriter};
-use stillpoint_persist::medium::SimulatedDisk;
+use stillpoint_persist::medium::{Medium, SimulatedDisk};
 use stillpoint_persist::snapshot_file::{Codec, SnapshotFileWriter};
 use stillpoint_persist::{DurabilityError, DurableStore, OpenError, Options, ReadError, Stepper};
 
@@ -45,7 +45,11 @@ fn with_header(header: SnapshotHeader) -> SimulatedDisk {
     disk(&snapshot_name(header.generation), header, component(0, "map"), CUT << 14)
 }
 
+/// Opens a disk; beside the snapshot file there must be a log, if only an empty one.
 fn open(disk: &SimulatedDisk) -> Result<(DurableStore, Stepper), OpenError> {
+    if !disk.list().unwrap().iter().any(|name| name.starts_with("log-")) {
+        drop(LogWriter::create(Arc::new(disk.clone()), LogOptions::new(STORE, 1)).unwrap());
+    }
     Options::new().open_stepped(Arc::new(disk.clone()))
 }
 
