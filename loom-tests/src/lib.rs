@@ -1,8 +1,8 @@
 //! How the protocols of `stillpoint` are tried under loom.
 //!
-//! A *model* is a small scenario on the real code, built with `--cfg loom`: [`explore`] runs it in every interleaving with a
+//! A *model* is a small scenario on the real code, built with `--cfg loom`: `explore` runs it in every interleaving with a
 //! bounded number of preemptions, and with every value that each load may return. A *twin* is a model with one rule taken
-//! away: [`assert_fails_without`] expects it to fail, and with the complaint that the rule is there to prevent.
+//! away: `assert_fails_without` expects it to fail, and with the complaint that the rule is there to prevent.
 //!
 //! A twin runs in a process of its own, which ends at the first complaint: a broken protocol must not unwind through loom, and
 //! a rule that is broken in one process holds in all others.
