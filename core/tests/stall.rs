@@ -290,7 +290,7 @@ static VICTIMS: LazyLock<Vec<Victim>> = LazyLock::new(|| {
         Victim {
             name: "acknowledge",
             prepare: with_cut,
-            act: |_, prepared| drop(prepared.consumer.as_mut().unwrap().acknowledge(prepared.cut.take().unwrap())),
+            act: |_, prepared| _ = prepared.consumer.as_mut().unwrap().acknowledge(prepared.cut.take().unwrap()),
         },
         Victim { name: "a cut that is dropped", prepare: with_cut, act: |_, prepared| prepared.cut = None },
         Victim { name: "a consumer that ends", prepare: with_changes, act: |_, prepared| prepared.consumer = None },

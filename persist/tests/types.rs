@@ -236,6 +236,6 @@ fn primitives_and_nothing_at_all() {
 #[test]
 fn values_of_several_mebibytes_and_keys_longer_than_a_chunk() {
     let bytes = |n: usize, len: usize| (0..len).map(|at| (at * 31 + n) as u8).collect::<Vec<u8>>();
-    round_trip((0..4).map(|n| (n as u64, bytes(n, (n * 3 << 20) + 17))));
+    round_trip((0..4).map(|n| (n as u64, bytes(n, ((n * 3) << 20) + 17))));
     round_trip((0..3).map(|n| (bytes(n, 40_000 + n), n as u64)));
 }

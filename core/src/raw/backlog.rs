@@ -104,6 +104,7 @@ pub(crate) struct Backlog {
     incoming: AtomicPtr<Node>,
     outgoing: AtomicPtr<Node>,
     slots: AtomicUsize,
+    blocks: AtomicUsize,
 }
 
 // SAFETY: nodes are owned by the stacks and handed from thread to thread by compare-and-swap; the addresses inside are of
@@ -118,6 +119,7 @@ impl Backlog {
             incoming: AtomicPtr::new(ptr::null_mut()),
             outgoing: AtomicPtr::new(ptr::null_mut()),
             slots: AtomicUsize::new(0),
+            blocks: AtomicUsize::new(0),
         }
     }
 
@@ -127,8 +129,15 @@ impl Backlog {
         self.slots.load(Ordering::Relaxed)
     }
 
+    /// How many blocks there are: so many looks come round.
+    pub(crate) fn blocks(&self) -> usize {
+        // Relaxed: as above.
+        self.blocks.load(Ordering::Relaxed)
+    }
+
     /// Puts a block at the end.
     pub(crate) fn push(&self, block: Block) {
+        self.blocks.fetch_add(1, Ordering::Relaxed);
         self.slots.fetch_add(block.slots.len(), Ordering::Relaxed);
         let node = Box::into_raw(Box::new(Node { block: Some(block), next: ptr::null_mut() }));
         self.push_chain(node, node);
@@ -169,6 +178,7 @@ impl Backlog {
             // SAFETY: we popped it: its block is ours, others may only still read `next`.
             let block = unsafe { (*ptr::addr_of_mut!((*head).block)).take() }?;
             self.slots.fetch_sub(block.slots.len(), Ordering::Relaxed);
+            self.blocks.fetch_sub(1, Ordering::Relaxed);
             // SAFETY: unlinked by us alone.
             let garbage = unsafe { Retired::new(head.cast(), ptr::null(), reclaim_node) };
             return Some((block, garbage));

@@ -477,8 +477,7 @@ impl<'g> Worker<'g> {
     /// many slots had what they waited for.
     pub(crate) fn work_off_thoroughly(&self, blocks: usize) -> usize {
         self.flush_backlog();
-        // No block is empty: this is enough to come round.
-        self.work_off_within(blocks, self.engine.backlog.len())
+        self.work_off_within(blocks, self.engine.backlog.blocks())
     }
 
     /// Hands the thread's partly filled block of the backlog to everybody.
