@@ -58,12 +58,19 @@ pub static LOGS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     ]
 });
 
+/// The log of a store that was never written to.
+pub static UNUSED_LOG: LazyLock<Files> = LazyLock::new(|| {
+    let disk = SimulatedDisk::new();
+    drop(LogWriter::create(Arc::new(disk.clone()), log_options(1 << 20)).expect("no faults"));
+    files(&disk)
+});
+
 /// Snapshot files: raw, compressed, and of nothing.
 pub static SNAPSHOT_FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     vec![snapshot(1, 0, Codec::Raw, 40), snapshot(1, 0, Codec::Zstd { level: 3 }, 300), snapshot(1, 0, Codec::Raw, 0)]
 });
 
-/// Directories: a snapshot file with and without a log behind it, closed or not; and two generations.
+/// Directories: a snapshot file with a log that was never used, with one that was closed, or was not; and two generations.
 pub static DIRECTORIES: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let with = |mut log: Files, frame: u64, codec| {
         log.insert(0, (snapshot_name(1), snapshot(1, frame, codec, 40)));
@@ -72,7 +79,7 @@ pub static DIRECTORIES: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let mut generations = with(LOGS[1].clone(), 0, Codec::Raw);
     generations.push((snapshot_name(2), snapshot(2, 1, Codec::Zstd { level: 3 }, 8)));
     vec![
-        with(Vec::new(), 0, Codec::Raw),
+        with(UNUSED_LOG.clone(), 0, Codec::Raw),
         with(LOGS[1].clone(), 0, Codec::Raw),
         with(LOGS[0].clone(), 1, Codec::Raw),
         with(LOGS[3].clone(), 0, Codec::Zstd { level: 3 }),
@@ -176,11 +183,14 @@ enum Ending {
     Torn,
 }
 
+fn log_options(segment_bytes: u64) -> LogOptions {
+    LogOptions { segment_bytes, zero_step: 16 << 10, ..LogOptions::new(STORE, 5) }
+}
+
 /// A log with so many records in each frame.
 fn log(frames: &[u64], ending: Ending, segment_bytes: u64) -> Files {
     let disk = SimulatedDisk::new();
-    let options = LogOptions { segment_bytes, zero_step: 16 << 10, ..LogOptions::new(STORE, 5) };
-    let mut log = LogWriter::create(Arc::new(disk.clone()), options).expect("no faults");
+    let mut log = LogWriter::create(Arc::new(disk.clone()), log_options(segment_bytes)).expect("no faults");
     let mut number = 0;
     for (index, records) in frames.iter().enumerate() {
         let commit = commit(log.frame());

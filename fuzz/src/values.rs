@@ -16,7 +16,7 @@ use stillpoint_persist::medium::SimulatedDisk;
 use stillpoint_persist::snapshot_file::{Codec, SnapshotFileWriter};
 use stillpoint_persist::{Durable, Options};
 
-use crate::image::{Order, Side, archived, component, hash, header, order, version};
+use crate::image::{Order, Side, UNUSED_LOG, archived, component, hash, header, order, version};
 
 /// Reads the archive that an input is; panics where something does not hold.
 pub fn run(input: &[u8]) {
@@ -137,5 +137,9 @@ fn disk<K: Durable, V: Durable>(key: &[u8], value: &[u8]) -> SimulatedDisk {
     file.begin_component(component::<K, V>(0, "map")).expect("no faults");
     file.push(hash(key), version(10), key, value).expect("an input is short");
     file.finish().expect("no faults");
+    // Each snapshot file has a log.
+    for (name, bytes) in UNUSED_LOG.iter() {
+        disk.put_file(name, bytes.clone()).expect("the name is one of ours");
+    }
     disk
 }
