@@ -19,6 +19,9 @@ const ZERO_PIECE: usize = 256 * 1024;
 /// A log does not go on from larger numbers: no store gets there, and counting up from here needs no checks.
 const NUMBER_LIMIT: u64 = 1 << 62;
 
+/// The zero step of a segment that is begun for the seal.
+const SEAL_ZERO_STEP: u32 = 64 * 1024;
+
 static ZERO_BYTES: [u8; ZERO_PIECE] = [0; ZERO_PIECE];
 
 /// Where a log continues; a scan tells it.
@@ -284,6 +287,18 @@ impl LogWriter {
             return Err(FormatError::OutOfOrder { what: "a segment was to be closed while a frame was open" });
         }
         self.guarded(Self::begin_segment)
+    }
+
+    /// Begins a short segment for the [seal](Self::seal), if the current one has any frame.
+    ///
+    /// A sealed segment that is longer than its zero step can be cut at a whole step, and then looks like one that a crash has ended.
+    /// One that another follows can't be cut, and one this short has nothing beyond its first step.
+    ///
+    /// # Errors
+    /// As for [`roll`](Self::roll).
+    pub fn roll_to_seal(&mut self) -> Result<(), FormatError> {
+        self.options.zero_step = self.options.zero_step.min(SEAL_ZERO_STEP);
+        self.roll()
     }
 
     /// The segments that get no more frames, oldest first.
