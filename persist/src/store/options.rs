@@ -64,7 +64,8 @@ impl Options {
         self
     }
 
-    /// The bytes of log from which [`DurableStore::close`] writes a snapshot file, so that the next start reads no log.
+    /// The bytes of log from which [`DurableStore::close`] writes a snapshot file, so that the next start reads no log. It does so from
+    /// fewer on where the newest snapshot file is shorter than the log.
     #[must_use]
     pub fn tail_bytes_closed(mut self, bytes: u64) -> Self {
         self.tail_bytes_closed = bytes;

@@ -90,6 +90,8 @@ pub(crate) struct Persister {
     job_covers: u64,
     /// Bytes of log since the newest snapshot file's cut.
     tail_bytes: u64,
+    /// How long the newest snapshot file is.
+    file_bytes: u64,
     /// Snapshot files that the next one replaces.
     older: Vec<String>,
     /// The bytes of log at which the next snapshot file is begun.
@@ -106,6 +108,7 @@ pub(crate) struct Recovered {
     pub(crate) medium: Arc<dyn Medium>,
     pub(crate) identity: Identity,
     pub(crate) defined: HashSet<u32>,
+    pub(crate) file_bytes: u64,
     pub(crate) generation: u64,
     pub(crate) frame: u64,
     pub(crate) tick_reserve: u64,
@@ -150,6 +153,7 @@ impl Persister {
             job_answers: 0,
             job_covers: 0,
             tail_bytes: recovered.tail_bytes,
+            file_bytes: recovered.file_bytes,
             older: recovered.older,
             next_file_at: options.tail_bytes_max,
             warming: VecDeque::new(),
@@ -404,6 +408,7 @@ impl Persister {
     /// Takes a snapshot file that is durable under its name into use.
     fn publish(&mut self, published: Published) {
         self.generation = published.report.generation;
+        self.file_bytes = published.report.bytes;
         self.tail_bytes -= std::mem::take(&mut self.job_covers);
         self.next_file_at = self.options.tail_bytes_max;
         self.shared.set_writing_snapshot(false);
@@ -495,7 +500,9 @@ impl Persister {
             self.shared.set_writing_snapshot(false);
         }
         self.frame()?;
-        if self.tail_bytes > tail_bytes_kept {
+        // A file that is no longer than the log costs no more than the log has.
+        let is_cheap = tail_bytes_kept < u64::MAX && self.tail_bytes > self.file_bytes;
+        if self.tail_bytes > tail_bytes_kept || is_cheap {
             // A failure costs the next start some time, and nothing else: the log has it all.
             let _ = self.whole_file();
         }
@@ -505,6 +512,12 @@ impl Persister {
         if matches!(&self.log, Log::Unopened(tail) if tail.sealed) && cut.is_empty() {
             // As it was found.
             return Ok(());
+        }
+        if let Log::Open(log) = &mut self.log
+            && let Err(error) = log.roll_to_seal()
+        {
+            self.log = Log::Ended;
+            return Err(log_failed(error));
         }
         let started = Instant::now();
         let bytes = self.write_frame(&cut, &sources, Ending::Seal)?;

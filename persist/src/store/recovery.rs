@@ -147,6 +147,7 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
     let mut tail = found.tail;
     let frames: Arc<[Frame]> = std::mem::take(&mut tail.frames).into();
     let tail_bytes = frames.iter().map(|frame| frame.info().payload_len + PAGE as u64).sum();
+    let file_bytes = found.file.bytes();
     let catalog = catalog(Arc::new(found.file), &frames).map_err(file_error)?;
     let defined: HashSet<u32> = catalog.dormant.values().map(|dormant| dormant.record.id).collect();
     let generation = names.iter().filter_map(|name| snapshot_generation(name)).max().unwrap_or(header.generation);
@@ -157,6 +158,7 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
         medium,
         identity,
         defined,
+        file_bytes,
         generation,
         frame,
         tick_reserve: if is_clean { 0 } else { start_tick.saturating_add(TICKS_RESERVED) },
