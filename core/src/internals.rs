@@ -1,12 +1,117 @@
 //! What a model needs besides the public API. Under loom only.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::mem;
+use std::rc::Rc;
 
+use crate::raw::component::Component;
 use crate::raw::engine::SESSIONS;
+use crate::raw::era::{RetireQueue, Retired};
+use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::table::{Inserted, Position};
 
 /// Ends the calling thread's sessions now. The thread's end does the same, but under loom only after whoever joins it may have
 /// gone on.
 pub fn end_sessions() {
     let ended = SESSIONS.with(|sessions| mem::take(&mut *sessions.borrow_mut()));
     drop(ended);
+}
+
+/// The table of a map without its versions: numbers, each its own hash.
+///
+/// A handle; all clones are the same table. What the table outgrows stays until the last one goes. Not `Send`, as loom's threads
+/// need not be.
+#[derive(Clone)]
+pub struct Keys {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    component: Component,
+    outgrown: RefCell<RetireQueue>,
+}
+
+/// A slot for a key, not yet in the table.
+pub struct Prepared {
+    slot: *const SlotHeader,
+    key: u64,
+}
+
+impl Keys {
+    /// An empty table.
+    pub fn new() -> Self {
+        let shared = Shared { component: Component::new::<u64, ()>(0), outgrown: RefCell::default() };
+        Self { shared: Rc::new(shared) }
+    }
+
+    /// Makes a slot for a key.
+    pub fn prepare(&self, key: u64) -> Prepared {
+        Prepared { slot: self.shared.component.make_slot(key, key), key }
+    }
+
+    /// Puts a prepared slot into the table; `false` if its key has one. As `MapPin` does for a key that it does not find.
+    pub fn insert(&self, Prepared { slot, key }: Prepared) -> bool {
+        let component = &self.shared.component;
+        // SAFETY: slots live as long as the component.
+        let slot = unsafe { &*slot };
+        let table = &component.table;
+        match table.find_or_insert(key, |slot| key_of(slot) == key, || slot, || usize::MAX, |old| self.keep(old)) {
+            Inserted::Added => true,
+            Inserted::Found(_) => {
+                // SAFETY: never published.
+                self.keep(unsafe { component.retire_slot(slot) });
+                false
+            }
+        }
+    }
+
+    /// Whether a lookup finds the key.
+    pub fn contains(&self, key: u64) -> bool {
+        self.shared.component.table.find(key, |slot| key_of(slot) == key).is_some()
+    }
+
+    /// The keys that a walk meets, sorted, each as often as it is met.
+    pub fn walk(&self) -> Vec<u64> {
+        let (mut position, mut slots) = (Some(Position::START), Vec::new());
+        while let Some(from) = position {
+            position = self.shared.component.table.step(from, &mut slots);
+        }
+        let mut keys: Vec<u64> = slots.into_iter().map(key_of).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    fn keep(&self, old: Retired) {
+        self.shared.outgrown.borrow_mut().push(old);
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Prepared").field(&self.key).finish()
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.outgrown.get_mut().take_all().reclaim();
+    }
+}
+
+fn key_of(slot: &SlotHeader) -> u64 {
+    // SAFETY: all slots here are `Slot<u64>`, occupied until the last handle goes.
+    *unsafe { Slot::<u64>::key(slot) }
 }

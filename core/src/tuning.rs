@@ -36,6 +36,9 @@ pub(crate) const REGISTRY_BLOCK: usize = either(16, 2);
 /// Buckets of a new table: 8 cache lines.
 pub(crate) const TABLE_BUCKETS: usize = either(8, 2);
 
+/// Entries in a bucket: with a word of tags they fill a cache line.
+pub(crate) const BUCKET_ENTRIES: usize = either(7, 2);
+
 /// One bucket in so many may overflow before the table grows. With 7 entries a bucket, 1 in 8 overflow at a mean load of 4.9.
 pub(crate) const OVERFLOW_SHARE: usize = 8;
 
@@ -58,7 +61,7 @@ pub(crate) const ARENA_FIRST: usize = either(32, 2);
 pub(crate) const ARENA_LARGEST: usize = either(8192, 2);
 
 /// Counters over which a map's length is spread.
-pub(crate) const LEN_STRIPES: usize = either(16, 1);
+pub(crate) const LEN_STRIPES: usize = either(16, 2);
 
 /// Slots that a snapshot's iterator reads under one pin: enough that their cache misses overlap.
 pub(crate) const SCAN_STEP: usize = either(64, 1);

@@ -170,7 +170,7 @@ impl Drop for Guard {
 /// Stands in for foldhash's random state: the hash of a number is the number, so that a model chooses buckets and tags, and
 /// finds the same ones in every iteration.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct HashState;
+pub(crate) struct HashState(());
 
 impl BuildHasher for HashState {
     type Hasher = PlainHasher;

@@ -1,4 +1,4 @@
-//! Buckets: one cache line with seven entries, found by one-byte tags.
+//! Buckets: one cache line with seven entries (under the model, two), found by one-byte tags.
 //!
 //! ```text
 //! word 0      tags of entries 0 to 6, a byte each (0 = none yet), and in the last byte the bucket's marks
@@ -14,9 +14,10 @@ use std::ptr;
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::tuning::BUCKET_ENTRIES;
 
 /// Entries in a bucket.
-pub(crate) const ENTRIES: usize = 7;
+pub(crate) const ENTRIES: usize = BUCKET_ENTRIES;
 /// The entry that may hold a link.
 pub(crate) const LAST: usize = ENTRIES - 1;
 
@@ -27,8 +28,8 @@ const BITS: usize = FROZEN | LINK | TOMB;
 
 /// In the last byte of the tags' word: the bucket's entries are in the next table.
 const MOVED: u64 = 1 << 56;
-const LOW_BITS: u64 = 0x0001_0101_0101_0101;
-const HIGH_BITS: u64 = 0x0080_8080_8080_8080;
+const LOW_BITS: u64 = in_each_tag(0x01);
+const HIGH_BITS: u64 = in_each_tag(0x80);
 
 /// A bucket of a table, or an overflow bucket behind one.
 #[repr(C, align(64))]
@@ -40,6 +41,16 @@ pub(crate) struct Bucket {
 #[cfg(not(any(loom, stillpoint_stall)))]
 const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is a cache line");
 const _: () = assert!(align_of::<SlotHeader>() >= 8, "an entry's three low bits are free");
+
+/// A byte in the place of every entry's tag.
+const fn in_each_tag(byte: u8) -> u64 {
+    let (mut word, mut index) = (0, 0);
+    while index < ENTRIES {
+        word |= (byte as u64) << (8 * index);
+        index += 1;
+    }
+    word
+}
 
 /// The one-byte tag of a hash; never zero.
 #[inline]
