@@ -42,9 +42,11 @@ pub struct Store {
 }
 
 struct StoreShared {
-    engine: Arc<Engine>,
-    hasher: HashState,
+    /// Goes before the engine, which then drops what is in the components: should a user's `Drop` panic, the registry of another
+    /// crate is not what it unwinds through.
     components: DashMap<String, Registered>,
+    hasher: HashState,
+    engine: Arc<Engine>,
 }
 
 /// A component as the registry by name knows it.
@@ -58,9 +60,9 @@ impl Store {
     pub fn new() -> Self {
         Self {
             shared: Arc::new(StoreShared {
-                engine: Engine::new(),
-                hasher: HashState::default(),
                 components: DashMap::new(),
+                hasher: HashState::default(),
+                engine: Engine::new(),
             }),
         }
     }
