@@ -5,6 +5,8 @@ use std::fmt;
 use std::mem;
 use std::rc::Rc;
 
+pub use crate::sync::collector::collect_garbage;
+
 use crate::raw::component::Component;
 use crate::raw::engine::SESSIONS;
 use crate::raw::era::{RetireQueue, Retired};

@@ -142,7 +142,7 @@ impl<K, V> Map<K, V> {
 
     /// Says that everything in the base has been brought in. From now on [`MapPin::restore`] brings nothing in.
     pub fn detach_base(&self) {
-        self.component().detach_base(self.engine.eras.tag());
+        self.component().detach_base(self.engine.eras.tag().0);
     }
 
     /// Whether a base lies under the map.

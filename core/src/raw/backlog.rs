@@ -11,7 +11,7 @@ use std::ptr;
 use crate::raw::component::Component;
 use crate::raw::era::Retired;
 use crate::raw::slot::SlotHeader;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, watch};
 use crate::tuning::{BACKLOG_BLOCK, BACKLOG_WITNESSES};
 
 /// A slot that waits, and its component.
@@ -140,6 +140,7 @@ impl Backlog {
         self.blocks.fetch_add(1, Ordering::Relaxed);
         self.slots.fetch_add(block.slots.len(), Ordering::Relaxed);
         let node = Box::into_raw(Box::new(Node { block: Some(block), next: ptr::null_mut() }));
+        watch::allocated(node);
         self.push_chain(node, node);
     }
 
@@ -169,6 +170,7 @@ impl Backlog {
                 refilled = true;
                 continue;
             }
+            watch::met(head);
             // SAFETY: nodes that were popped are reclaimed only after this pin, so the node is readable; if it was popped
             // meanwhile, the compare-and-swap fails, since addresses do not return under the pin.
             let next = unsafe { (*head).next };

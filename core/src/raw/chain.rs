@@ -194,7 +194,9 @@ impl<V> VersionNode<V> {
     pub(crate) fn allocate_stamped(value: Option<V>, stamp: Stamp) -> *mut VersionHeader {
         let bits = if value.is_none() { TOMBSTONE } else { 0 };
         let value = value.map_or(MaybeUninit::uninit(), MaybeUninit::new);
-        Box::into_raw(Box::new(Self { header: VersionHeader::new(stamp, bits), value })).cast()
+        let version = Box::into_raw(Box::new(Self { header: VersionHeader::new(stamp, bits), value }));
+        watch::allocated(version);
+        version.cast()
     }
 
     /// The value, if the version is no tombstone.

@@ -10,7 +10,7 @@ use crate::raw::chain::{VersionHeader, VersionNode};
 use crate::raw::era::Retired;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Table;
-use crate::sync::{AtomicI64, AtomicU64, Ordering};
+use crate::sync::{AtomicI64, AtomicU64, Ordering, watch};
 use crate::tuning::LEN_STRIPES;
 
 /// While it is in a component's `purge_from`, no tombstone is purged: a base is attached.
@@ -104,6 +104,7 @@ impl Component {
                 slot
             }
         };
+        watch::allocated(slot);
         // SAFETY: type-stable memory; reclaimed only after the caller's pin.
         unsafe { &*slot }
     }

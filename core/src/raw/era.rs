@@ -20,7 +20,9 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use crate::raw::component::Component;
-use crate::sync::{AtomicU64, Collector, Guard, LocalHandle, Ordering, fence, watch};
+use crate::sync::rule::{self, Rule};
+use crate::sync::watch::{self, Moment};
+use crate::sync::{AtomicU64, Collector, Guard, LocalHandle, Ordering, fence};
 use crate::tuning::RETIRE_BATCH;
 
 /// A store's eras, and the collector under them.
@@ -44,12 +46,15 @@ impl Eras {
         self.collector.register()
     }
 
-    /// The tag of what the calling thread has unlinked so far.
-    pub(crate) fn tag(&self) -> u64 {
-        // SeqCst fence [ERA-1]: the unlinking stands before the era. Mate: the mover's [ERA-2].
-        fence(Ordering::SeqCst);
+    /// The tag of what the calling thread has unlinked so far, and when it was fenced off.
+    pub(crate) fn tag(&self) -> (u64, Moment) {
+        if rule::holds(Rule::FenceBeforeTag) {
+            // SeqCst fence [ERA-1]: the unlinking stands before the era. Mates: the mover's [ERA-2], and that of a pin.
+            fence(Ordering::SeqCst);
+        }
+        let moment = watch::moment();
         // Acquire: nothing is published by the era itself; the fences order it.
-        self.now.load(Ordering::Acquire)
+        (self.now.load(Ordering::Acquire), moment)
     }
 
     /// Up to which tag memory may be reclaimed.
@@ -68,8 +73,10 @@ impl Eras {
         if self.now.compare_exchange(era, era + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return;
         }
-        // SeqCst fence [ERA-2]: the move stands before the closure is deferred. Mate: [ERA-1].
-        fence(Ordering::SeqCst);
+        if rule::holds(Rule::FenceAfterMove) {
+            // SeqCst fence [ERA-2]: the move stands before the closure is deferred. Mates: [ERA-1], and that of a pin.
+            fence(Ordering::SeqCst);
+        }
         let safe = Arc::clone(&self.safe);
         // Release [SAFE-1]: mate of Acquire [SAFE-2].
         guard.defer(move || safe.fetch_max(era, Ordering::AcqRel));
@@ -101,6 +108,7 @@ impl Retired {
     }
 
     fn reclaim(self) {
+        watch::reclaimed(self.item);
         // SAFETY: promised in `new`; the queue calls this when the tag is safe, or when the store has no users.
         unsafe { (self.reclaim)(self.item, self.component) }
     }
@@ -138,15 +146,15 @@ impl RetireQueue {
         }
         let empty = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(RETIRE_BATCH));
         let batch = std::mem::replace(&mut self.open, empty);
-        let tag = eras.tag();
-        batch.iter().for_each(|retired| watch::tagged(retired.item));
+        let (tag, moment) = eras.tag();
+        batch.iter().for_each(|retired| watch::tagged(retired.item, moment));
         self.closed.push_back((tag, batch));
     }
 
     /// Takes the oldest batch if it may be reclaimed.
     pub(crate) fn take_safe(&mut self, safe: u64) -> Option<Batch> {
         let (tag, _) = self.closed.front()?;
-        if *tag > safe {
+        if *tag > safe && rule::holds(Rule::ReclaimWhenSafe) {
             return None;
         }
         self.closed.pop_front().map(|(_, items)| Batch { items })

@@ -1,4 +1,4 @@
-//! The world of the models: loom's atomics, a collector that never reclaims while a model runs, and hashes that a model
+//! The world of the models: loom's atomics, a collector that reclaims only where a model is about that, and hashes that a model
 //! chooses.
 //!
 //! # Why each atomic has a turn beside it
@@ -16,7 +16,7 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 pub(crate) use loom::thread_local;
 use loom::{explore, stop_exploring};
 
-use super::watch;
+pub(crate) use super::collector::{Collector, Guard, LocalHandle};
 
 /// Where threads take turns: see above.
 #[derive(Debug)]
@@ -118,54 +118,6 @@ turned!(AtomicPtr, atomic::AtomicPtr<T>, *mut T, T);
 counting!(AtomicI64, i64, fetch_add fetch_sub fetch_or fetch_and fetch_max);
 counting!(AtomicU64, u64, fetch_add fetch_sub fetch_or fetch_and fetch_max);
 counting!(AtomicUsize, usize, fetch_add fetch_sub fetch_or fetch_and fetch_max);
-
-/// Stands in for `crossbeam_epoch::Collector`: garbage waits until its store goes.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Collector;
-
-impl Collector {
-    pub(crate) fn new() -> Self {
-        Self
-    }
-
-    pub(crate) fn register(&self) -> LocalHandle {
-        LocalHandle
-    }
-}
-
-/// Stands in for `crossbeam_epoch::LocalHandle`.
-#[derive(Debug)]
-pub(crate) struct LocalHandle;
-
-impl LocalHandle {
-    pub(crate) fn pin(&self) -> Guard {
-        if watch::pinned() {
-            // As crossbeam-epoch does in an outermost pin.
-            fence(Ordering::SeqCst);
-        }
-        Guard(())
-    }
-}
-
-/// Stands in for `crossbeam_epoch::Guard`.
-#[derive(Debug)]
-pub(crate) struct Guard(());
-
-impl Guard {
-    pub(crate) fn defer<F, R>(&self, _function: F)
-    where
-        F: FnOnce() -> R + Send + 'static,
-    {
-    }
-
-    pub(crate) fn flush(&self) {}
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        watch::unpinned();
-    }
-}
 
 /// Stands in for foldhash's random state: the hash of a number is the number, so that a model chooses buckets and tags, and
 /// finds the same ones in every iteration.

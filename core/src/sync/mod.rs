@@ -8,8 +8,8 @@
 //! | `loom` | loom's | every interleaving and every allowed reordering of a small scenario |
 //! | `stillpoint_stall` | `core`'s, counted | stops a thread before its n-th shared access, to show that nobody waits for it |
 //!
-//! The seam weakens no operation. Under loom, memory is never reused while a model runs: reclamation by epochs is
-//! `crossbeam-epoch`'s own matter there, and the models [`watch`] what was *retired* instead.
+//! The seam weakens no operation. Under loom, memory is reused only in models that are about it, with a collector that keeps
+//! `crossbeam-epoch`'s promise and no more; the others [`watch`] what was *retired* instead.
 
 mod prefetch;
 pub(crate) mod rule;
@@ -21,6 +21,9 @@ pub(crate) mod watch;
 #[cfg(not(loom))]
 #[path = "unwatched.rs"]
 pub(crate) mod watch;
+
+#[cfg(loom)]
+pub(crate) mod collector;
 
 #[cfg(loom)]
 #[path = "loom.rs"]

@@ -38,6 +38,14 @@ pub enum Rule {
     NoteAfterStamp,
     /// What a consumer took that is newer than its cut is carried to the next one.
     CarryNewer,
+    /// A fence stands between a batch's last unlinking and reading the era for its tag.
+    FenceBeforeTag,
+    /// A fence stands between moving the era and deferring the closure that makes the last one safe.
+    FenceAfterMove,
+    /// A batch is reclaimed only when its tag is safe.
+    ReclaimWhenSafe,
+    /// Who looks at a slot that waited in the backlog checks that it was not freed meanwhile.
+    GenerationBeforeLook,
     /// A bucket's entries are frozen before they are copied.
     FreezeBeforeCopy,
     /// A reader looks at a bucket's mark before it looks at its entries.

@@ -1,12 +1,30 @@
 //! Outside the models nobody watches what is retired: nothing of this is left in the code.
 
+/// Memory is put to use, perhaps not for the first time.
+#[inline(always)]
+pub(crate) fn allocated<T: ?Sized>(_item: *const T) {}
+
 /// An item was unlinked and waits to be reclaimed.
 #[inline(always)]
 pub(crate) fn retired<T: ?Sized>(_item: *const T) {}
 
-/// The batch of a retired item has its tag.
+/// When something happened; nobody counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment;
+
+/// The moment at which a batch is fenced off from later pins.
 #[inline(always)]
-pub(crate) fn tagged<T: ?Sized>(_item: *const T) {}
+pub(crate) fn moment() -> Moment {
+    Moment
+}
+
+/// The batch of a retired item has its tag, read at this moment.
+#[inline(always)]
+pub(crate) fn tagged<T: ?Sized>(_item: *const T, _moment: Moment) {}
+
+/// A retired item's memory may be used again from now on.
+#[inline(always)]
+pub(crate) fn reclaimed<T: ?Sized>(_item: *const T) {}
 
 /// A pinned thread, or one that only looks, has come upon an item.
 #[inline(always)]

@@ -1,38 +1,49 @@
-//! Watches in a model what is retired, in place of reclaiming it: whoever would touch reclaimed memory is told so.
+//! Watches in a model what becomes of every item that is retired: whoever touches reclaimed memory is told so.
 //!
 //! An item that was retired may be reclaimed once every pin has ended that began before its batch got its tag. So, in the
 //! order in which the model runs:
 //!
 //! - an item is retired once;
-//! - a thread does not come upon an item whose batch was tagged before the thread's pin began, or while it has no pin;
+//! - a thread does not come upon an item whose batch was tagged before the thread's pin began, or while it has no pin, or that was
+//!   reclaimed;
+//! - an item is not reclaimed while a pin lasts that began before the tag;
 //! - a snapshot lends nothing that was retired, tagged or not: what it lends outlives every pin.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a model has retired, and when.
+use loom::thread::{self, ThreadId};
+
+/// When something happened, in the order in which the model runs.
+pub(crate) type Moment = u64;
+
+/// What a model has retired, and who is pinned.
 #[derive(Default)]
 struct Watch {
     /// Counts pins and tags, in the order in which they happen.
-    moment: u64,
-    /// Of each retired item: when its batch was tagged, if it was.
-    retired: HashMap<usize, Option<u64>>,
+    moment: Moment,
+    fates: HashMap<usize, Fate>,
+    pins: HashMap<ThreadId, Pins>,
+}
+
+/// What has become of an item.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Retired,
+    /// Its batch was tagged at this moment.
+    Tagged(Moment),
+    Reclaimed,
 }
 
 /// A thread's pins, nested.
 #[derive(Clone, Copy)]
 struct Pins {
     depth: usize,
-    since: u64,
+    since: Moment,
 }
 
 loom::lazy_static! {
     static ref WATCH: Mutex<Watch> = Mutex::new(Watch::default());
-}
-
-loom::thread_local! {
-    static PINS: Cell<Pins> = Cell::new(Pins { depth: 0, since: 0 });
 }
 
 fn watch() -> MutexGuard<'static, Watch> {
@@ -44,7 +55,7 @@ fn address<T: ?Sized>(item: *const T) -> usize {
 }
 
 impl Watch {
-    fn next_moment(&mut self) -> u64 {
+    fn next_moment(&mut self) -> Moment {
         self.moment += 1;
         self.moment
     }
@@ -52,47 +63,75 @@ impl Watch {
 
 /// The calling thread pins itself; `true` if it had no pin.
 pub(crate) fn pinned() -> bool {
-    PINS.with(|pins| {
-        let Pins { depth, mut since } = pins.get();
-        if depth == 0 {
-            since = watch().next_moment();
-        }
-        pins.set(Pins { depth: depth + 1, since });
-        depth == 0
-    })
+    let mut watch = watch();
+    let since = watch.next_moment();
+    let pins = watch.pins.entry(thread::current().id()).or_insert(Pins { depth: 0, since });
+    pins.depth += 1;
+    pins.depth == 1
 }
 
-/// The calling thread drops a pin.
-pub(crate) fn unpinned() {
-    PINS.with(|pins| pins.set(Pins { depth: pins.get().depth - 1, ..pins.get() }));
+/// The calling thread drops a pin; `true` if it has none left.
+pub(crate) fn unpinned() -> bool {
+    let (mut watch, thread) = (watch(), thread::current().id());
+    let depth = watch.pins.get_mut(&thread).map_or(0, |pins| {
+        pins.depth -= 1;
+        pins.depth
+    });
+    if depth == 0 {
+        watch.pins.remove(&thread);
+    }
+    depth == 0
+}
+
+/// Memory is put to use, perhaps not for the first time.
+pub(crate) fn allocated<T: ?Sized>(item: *const T) {
+    watch().fates.remove(&address(item));
 }
 
 /// An item was unlinked and waits to be reclaimed.
 #[track_caller]
 pub(crate) fn retired<T: ?Sized>(item: *const T) {
-    let before = watch().retired.insert(address(item), None);
+    let before = watch().fates.insert(address(item), Fate::Retired);
     assert!(before.is_none(), "an item is retired twice");
 }
 
-/// The batch of a retired item has its tag.
-pub(crate) fn tagged<T: ?Sized>(item: *const T) {
+/// The moment at which a batch is fenced off from later pins.
+pub(crate) fn moment() -> Moment {
+    watch().next_moment()
+}
+
+/// The batch of a retired item has its tag, read at this moment.
+pub(crate) fn tagged<T: ?Sized>(item: *const T, moment: Moment) {
+    watch().fates.insert(address(item), Fate::Tagged(moment));
+}
+
+/// A retired item's memory may be used again from now on.
+#[track_caller]
+pub(crate) fn reclaimed<T: ?Sized>(item: *const T) {
     let mut watch = watch();
-    let now = watch.next_moment();
-    watch.retired.insert(address(item), Some(now));
+    let tagged = match watch.fates.insert(address(item), Fate::Reclaimed) {
+        Some(Fate::Tagged(tagged)) => tagged,
+        // With its store, when nobody is pinned any more.
+        _ => 0,
+    };
+    assert!(watch.pins.values().all(|pins| pins.since > tagged), "an item is reclaimed under a pin");
 }
 
 /// A pinned thread, or one that only looks, has come upon an item.
 #[track_caller]
 pub(crate) fn met<T: ?Sized>(item: *const T) {
-    let tagged = watch().retired.get(&address(item)).copied().flatten();
-    if let Some(tagged) = tagged {
-        let pins = PINS.with(Cell::get);
-        assert!(pins.depth > 0 && pins.since < tagged, "an item is met that may have been reclaimed");
-    }
+    let watch = watch();
+    let may_be_met = match watch.fates.get(&address(item)) {
+        None | Some(Fate::Retired) => true,
+        Some(Fate::Tagged(tagged)) => watch.pins.get(&thread::current().id()).is_some_and(|pins| pins.since < *tagged),
+        Some(Fate::Reclaimed) => false,
+    };
+    drop(watch);
+    assert!(may_be_met, "an item is met that may have been reclaimed");
 }
 
 /// A snapshot hands out a reference to an item, which outlives every pin.
 #[track_caller]
 pub(crate) fn lent<T: ?Sized>(item: *const T) {
-    assert!(!watch().retired.contains_key(&address(item)), "a snapshot lends what was retired");
+    assert!(!watch().fates.contains_key(&address(item)), "a snapshot lends what was retired");
 }

@@ -77,14 +77,16 @@ impl Generation {
     fn allocate(bits: u32) -> *mut Self {
         // SAFETY: a bucket of zeros is an empty bucket.
         let buckets = unsafe { zeroed_slice(1 << bits, Bucket::new) };
-        Box::into_raw(Box::new(Self {
+        let generation = Box::into_raw(Box::new(Self {
             buckets,
             shift: u64::BITS - bits,
             next: AtomicPtr::new(ptr::null_mut()),
             overflows: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
             moved: AtomicUsize::new(0),
-        }))
+        }));
+        watch::allocated(generation);
+        generation
     }
 
     #[inline]
