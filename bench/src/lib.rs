@@ -1,7 +1,7 @@
 //! Measures stillpoint beside its peers, in one run, by turns.
 //!
 //! - `cargo bench -p stillpoint-bench` runs the criterion suite: [operations](crate::workload) and snapshots, one benchmark for
-//!   each contender, the two of a pair behind one another.
+//!   each contender, the two of a pair behind one another; and restarts, from few entries and from many.
 //! - `cargo run --release -p stillpoint-bench --bin compare` takes rounds by turns and prints one table with ratios; the figures in
 //!   the README are from it. `--full` takes longer rounds, and more of them.
 //!
@@ -9,8 +9,7 @@
 //! Deals of keys that are the same for all contenders, threads that start together, fair turns, and telling on which machine.
 //!
 //! # Not responsible for
-//! Correctness (the tests of the crates), files (they are measured where they are written), and limits: nothing here fails because
-//! a figure is bad.
+//! Correctness (the tests of the crates), and limits: nothing here fails because a figure is bad.
 //!
 //! # How to read the figures
 //! Ratios of one run travel to other machines and days; absolute figures do not. Both contenders hash with the same function,

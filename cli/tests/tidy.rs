@@ -182,6 +182,30 @@ fn atomics_are_named_in_one_place() {
 }
 
 #[test]
+fn each_rule_of_the_protocols_is_taken_away_by_a_model() {
+    let read = |path| fs::read_to_string(root().join(path)).expect("the file is there");
+    let (rules, table) = (read("core/src/sync/rule.rs"), read("loom-tests/README.md"));
+    let models: String = sources(&["loom-tests/tests"]).into_iter().flat_map(|(_, lines)| lines).collect();
+    let twins: Vec<(&str, &str)> = models
+        .split("twin!(")
+        .skip(1)
+        .filter_map(|twin| twin.split_once(':'))
+        .filter_map(|(name, rest)| Some((name.trim(), rest.split_once("without ")?.1.split_once(',')?.0)))
+        .collect();
+    let names =
+        rules.lines().skip_while(|line| !line.contains("pub enum Rule")).skip(1).take_while(|line| *line != "}");
+    let names: Vec<&str> = names.filter_map(|line| line.trim().strip_suffix(',')).collect();
+    assert!(names.len() > 20, "the rules are not read: {names:?}");
+    let is_shown = |rule: &str| {
+        let row = table.lines().find(|line| line.starts_with(&format!("| `{rule}` |")));
+        let mut own = twins.iter().filter(|(_, without)| *without == rule).peekable();
+        own.peek().is_some() && row.is_some_and(|row| own.all(|(twin, _)| row.contains(twin)))
+    };
+    let unshown: Vec<_> = names.into_iter().filter(|rule| !is_shown(rule)).map(str::to_owned).collect();
+    assert_none("a rule without a twin in loom-tests, or without its row in loom-tests/README.md", &unshown);
+}
+
+#[test]
 fn nothing_is_left_to_do() {
     let marks = ["todo!", "unimplemented!", "FIXME", "XXX"];
     let mut wrong = Vec::new();

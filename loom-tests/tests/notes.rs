@@ -73,6 +73,27 @@ twin!(lost_without_announcing: a_write_is_in_the_first_cut_that_shows_it without
 twin!(lost_when_noted_before_the_install: a_write_is_in_the_first_cut_that_shows_it without NoteAfterStamp, LOST);
 twin!(lost_when_newer_notes_are_not_carried: a_write_is_in_the_first_cut_that_shows_it without CarryNewer, LOST);
 
+/// A writer, and a cut by a thread that has a pin already: then its own brings no fence.
+#[test]
+fn a_write_is_in_the_cut_of_a_pinned_thread() {
+    explore(2, || {
+        let (store, [map]) = store_of(["map"]);
+        let mut log = Log::begin(&store, &map);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 1)
+        });
+        let pin = map.pin();
+        let cut = log.cut();
+        drop(pin);
+        let written = join(writer);
+        log.keep(cut);
+        log.end(&[written]);
+    });
+}
+
+twin!(lost_without_a_fence_after_the_clock: a_write_is_in_the_cut_of_a_pinned_thread without FenceAfterClock, LOST);
+
 /// A writer, and one who reads what it writes, perhaps deciding it, and then asks for a cut.
 #[test]
 fn what_was_read_is_in_a_cut_after_it() {

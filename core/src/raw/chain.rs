@@ -151,7 +151,7 @@ impl VersionHeader {
         loop {
             if rule::holds(Rule::FenceBeforeClock) {
                 // SeqCst fence [SNAP-1]: the install, and the writer's announcement, stand before the clock. Mates: the
-                // fences of a snapshot's taking [SNAP-2] and of a consumer's cut [CUT-2].
+                // fences of a snapshot's taking [SNAP-2].
                 fence(Ordering::SeqCst);
             }
             let tick = clock.now();

@@ -362,7 +362,8 @@ impl<'g> Worker<'g> {
     fn look_again(&self, waiting: Waiting, view: &LiveView) -> Looked {
         // SAFETY: slots are type-stable, and components live as long as the engine.
         let (component, slot) = unsafe { (&*waiting.component, &*waiting.slot) };
-        if slot.generation() != waiting.generation && rule::holds(Rule::GenerationBeforeLook) {
+        // Freed meanwhile: that saves the look, which would do no harm to whoever has the slot now.
+        if slot.generation() != waiting.generation {
             return Looked::Served;
         }
         slot.dequeue(waiting.waits_for);

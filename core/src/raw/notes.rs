@@ -8,7 +8,7 @@
 //! # Steps
 //! - **Writer**: announce the slot; install; decide the stamp (its fence stands after the announcement); if this is the key's
 //!   first version in its tick, note the slot; clear the word. No user code runs in between.
-//! - **Consumer**, closing a cut *s*: take a snapshot, which moves the clock past *s*; fence; take every announced slot as
+//! - **Consumer**, closing a cut *s*: take a snapshot, which moves the clock past *s*, then fences; take every announced slot as
 //!   noted, deciding what is undecided; then read every list to its end. What is newer than *s* is carried over to the next cut.
 //!
 //! # Why nothing is missed
@@ -36,7 +36,7 @@ use crate::raw::record::{Record, Records};
 use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::tuning::NOTE_SEGMENT;
 
 /// A piece of a thread's list.
@@ -196,15 +196,11 @@ impl NotesDesk {
         Self::free_read(&mut desk, records);
     }
 
-    /// Names what has changed up to `cut`, a snapshot's tick that the clock has passed. It is named again by the next cut, with
-    /// what has changed after this one, until it is acknowledged. The caller is pinned.
+    /// Names what has changed up to `cut`, the tick of a snapshot that the caller has just taken: its fence [SNAP-2] stands between
+    /// the move of the clock and the look at what is announced. It is named again by the next cut, with what has changed after
+    /// this one, until it is acknowledged. The caller is pinned.
     pub(crate) fn cut(&self, records: &Records, clock: &Clock, id: u64, cut: u64) -> Changed {
         let mut desk = self.lock();
-        if rule::holds(Rule::ConsumerFence) {
-            // SeqCst fence [CUT-2]: the clock's move stands before the look at what is announced. Mate: the writer's
-            // [SNAP-1].
-            fence(Ordering::SeqCst);
-        }
         let mut announced = Vec::new();
         for record in records.iter() {
             let slot = record.announced();

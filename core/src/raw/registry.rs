@@ -143,9 +143,11 @@ impl Registry {
         if rule::holds(Rule::ClockPastSnapshot) {
             clock.advance_past(tick);
         }
-        // SeqCst fence [SNAP-2]: the move of the clock stands before every read at the snapshot. Mate: the writer's
-        // [SNAP-1].
-        fence(Ordering::SeqCst);
+        if rule::holds(Rule::FenceAfterClock) {
+            // SeqCst fence [SNAP-2]: the move of the clock stands before every read at the snapshot, and before a consumer's
+            // look at what is announced. Mate: the writer's [SNAP-1].
+            fence(Ordering::SeqCst);
+        }
         Registered { word, tick }
     }
 

@@ -18,6 +18,8 @@ pub enum Rule {
     ClockPastSnapshot,
     /// A fence stands between announcing a snapshot and reading the clock for it.
     FenceAfterPending,
+    /// A fence stands between moving the clock past a snapshot and reading at it, or looking for a cut at what is announced.
+    FenceAfterClock,
     /// PENDING carries a clock read before announcing, so that it never repeats in one word.
     PendingCarriesClock,
     /// A pruner that meets PENDING sets the snapshot from a clock read after that, not from what PENDING carries.
@@ -30,8 +32,6 @@ pub enum Rule {
     OnePruner,
     /// A consumer takes what threads have announced.
     ConsumerTakesAnnounced,
-    /// A fence stands between a consumer's move of the clock and its look at what is announced.
-    ConsumerFence,
     /// A writer announces its slot before it installs.
     AnnounceBeforeInstall,
     /// A note is written after the stamp is decided, not before the install.
@@ -44,8 +44,6 @@ pub enum Rule {
     FenceAfterMove,
     /// A batch is reclaimed only when its tag is safe.
     ReclaimWhenSafe,
-    /// Who looks at a slot that waited in the backlog checks that it was not freed meanwhile.
-    GenerationBeforeLook,
     /// A bucket's entries are frozen before they are copied.
     FreezeBeforeCopy,
     /// A reader looks at a bucket's mark before it looks at its entries.
