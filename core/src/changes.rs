@@ -5,9 +5,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::map::Map;
-use crate::raw::chain::VersionNode;
 use crate::raw::engine::Engine;
 use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::version::VersionNode;
 use crate::{Snapshot, Version};
 
 /// Asks a store, time and again, for a consistent moment and everything that has changed since the last one.

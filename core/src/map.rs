@@ -8,12 +8,13 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::raw::chain::{Latest, Newest, VersionHeader, VersionNode};
+use crate::raw::chain::{Latest, Newest, VersionHeader};
 use crate::raw::component::Component;
 use crate::raw::engine::{Engine, Session, Worker};
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::table::{Inserted, Position};
+use crate::raw::version::VersionNode;
 use crate::sync::{Guard, HashState};
 use crate::{Conflict, Version, Versioned};
 

@@ -8,11 +8,12 @@ use std::ptr;
 use std::sync::Arc;
 
 use crate::map::Map;
-use crate::raw::chain::{self, VersionHeader, VersionNode};
+use crate::raw::chain::{self, VersionHeader};
 use crate::raw::engine::{Engine, Worker};
 use crate::raw::registry::Registered;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Position;
+use crate::raw::version::VersionNode;
 use crate::sync::{prefetch, watch};
 use crate::{ForeignStore, Versioned, tuning};
 

@@ -37,7 +37,6 @@
 //! [`registry`](crate::raw::registry)): later snapshots see the newer version. A reader that stands on an unlinked version
 //! goes on along its frozen `prev`, under its pin, and what its snapshot sees was never unlinked.
 
-use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::raw::clock::Clock;
@@ -60,15 +59,10 @@ pub(crate) struct VersionHeader {
     prev: AtomicPtr<VersionHeader>,
 }
 
-/// A version and its value.
-#[repr(C)]
-pub(crate) struct VersionNode<V> {
-    header: VersionHeader,
-    value: MaybeUninit<V>,
-}
-
 impl VersionHeader {
-    fn new(stamp: Stamp, bits: usize) -> Self {
+    /// A version that is not yet installed.
+    pub(crate) fn new(stamp: Stamp, is_tombstone: bool) -> Self {
+        let bits = if is_tombstone { TOMBSTONE } else { 0 };
         Self { stamp: AtomicU64::new(stamp.word()), prev: AtomicPtr::new(ptr::without_provenance_mut(bits)) }
     }
 
@@ -181,60 +175,6 @@ impl VersionHeader {
                 Err(word) => Stamp::from_word(word),
             };
         }
-    }
-}
-
-impl<V> VersionNode<V> {
-    /// Allocates a version that is not yet installed; `None` is a tombstone.
-    pub(crate) fn allocate(value: Option<V>) -> *mut VersionHeader {
-        Self::allocate_stamped(value, Stamp::UNDECIDED)
-    }
-
-    /// Allocates a version that was decided in an earlier life of the store.
-    pub(crate) fn allocate_stamped(value: Option<V>, stamp: Stamp) -> *mut VersionHeader {
-        let bits = if value.is_none() { TOMBSTONE } else { 0 };
-        let value = value.map_or(MaybeUninit::uninit(), MaybeUninit::new);
-        let version = Box::into_raw(Box::new(Self { header: VersionHeader::new(stamp, bits), value }));
-        watch::allocated(version);
-        version.cast()
-    }
-
-    /// The value, if the version is no tombstone.
-    ///
-    /// # Safety
-    /// 1. `header` is the header of a `VersionNode<V>`.
-    /// 2. It is not reclaimed as long as `'g`: the caller is pinned, or a snapshot sees the version.
-    #[inline]
-    pub(crate) unsafe fn value<'g>(header: &VersionHeader) -> Option<&'g V> {
-        if header.is_tombstone() {
-            return None;
-        }
-        let node = ptr::from_ref(header).cast::<Self>();
-        // SAFETY: (1) gives the type, (2) the lifetime; a version that is no tombstone has its value from the start.
-        Some(unsafe { (*node).value.assume_init_ref() })
-    }
-
-    /// Takes back a version that was never published, with its value.
-    ///
-    /// # Safety
-    /// `header` came from [`allocate`](Self::allocate) with this `V`, and only the caller knows it.
-    pub(crate) unsafe fn take(header: *mut VersionHeader) -> Option<V> {
-        // SAFETY: the caller owns the allocation.
-        let node = unsafe { Box::from_raw(header.cast::<Self>()) };
-        if node.header.is_tombstone() {
-            return None;
-        }
-        // SAFETY: no tombstone, so the value is there; the box is not used again.
-        Some(unsafe { node.value.assume_init() })
-    }
-
-    /// Drops a version that nobody can reach any more.
-    ///
-    /// # Safety
-    /// As for [`take`](Self::take).
-    pub(crate) unsafe fn drop_node(header: *mut VersionHeader) {
-        // SAFETY: passed on.
-        drop(unsafe { Self::take(header) });
     }
 }
 

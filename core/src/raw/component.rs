@@ -6,10 +6,11 @@ use std::ptr;
 use crossbeam_utils::CachePadded;
 
 use crate::raw::arena::{Arena, Fresh};
-use crate::raw::chain::{VersionHeader, VersionNode};
+use crate::raw::chain::VersionHeader;
 use crate::raw::era::Retired;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Table;
+use crate::raw::version::VersionNode;
 use crate::sync::{AtomicI64, AtomicU64, Ordering, watch};
 use crate::tuning::LEN_STRIPES;
 

@@ -15,3 +15,4 @@ pub(crate) mod registry;
 pub(crate) mod slot;
 pub(crate) mod stamp;
 pub(crate) mod table;
+pub(crate) mod version;

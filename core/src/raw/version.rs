@@ -1,0 +1,69 @@
+//! A version with its value: allocated, read, and given back. What the protocols do with it is in [`chain`](crate::raw::chain).
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use crate::raw::chain::VersionHeader;
+use crate::raw::stamp::Stamp;
+use crate::sync::watch;
+
+/// A version and its value.
+#[repr(C)]
+pub(crate) struct VersionNode<V> {
+    header: VersionHeader,
+    value: MaybeUninit<V>,
+}
+
+impl<V> VersionNode<V> {
+    /// Allocates a version that is not yet installed; `None` is a tombstone.
+    pub(crate) fn allocate(value: Option<V>) -> *mut VersionHeader {
+        Self::allocate_stamped(value, Stamp::UNDECIDED)
+    }
+
+    /// Allocates a version that was decided in an earlier life of the store.
+    pub(crate) fn allocate_stamped(value: Option<V>, stamp: Stamp) -> *mut VersionHeader {
+        let header = VersionHeader::new(stamp, value.is_none());
+        let value = value.map_or(MaybeUninit::uninit(), MaybeUninit::new);
+        let version = Box::into_raw(Box::new(Self { header, value }));
+        watch::allocated(version);
+        version.cast()
+    }
+
+    /// The value, if the version is no tombstone.
+    ///
+    /// # Safety
+    /// 1. `header` is the header of a `VersionNode<V>`.
+    /// 2. It is not reclaimed as long as `'g`: the caller is pinned, or a snapshot sees the version.
+    #[inline]
+    pub(crate) unsafe fn value<'g>(header: &VersionHeader) -> Option<&'g V> {
+        if header.is_tombstone() {
+            return None;
+        }
+        let node = ptr::from_ref(header).cast::<Self>();
+        // SAFETY: (1) gives the type, (2) the lifetime; a version that is no tombstone has its value from the start.
+        Some(unsafe { (*node).value.assume_init_ref() })
+    }
+
+    /// Takes back a version that was never published, with its value.
+    ///
+    /// # Safety
+    /// `header` came from [`allocate`](Self::allocate) with this `V`, and only the caller knows it.
+    pub(crate) unsafe fn take(header: *mut VersionHeader) -> Option<V> {
+        // SAFETY: the caller owns the allocation.
+        let node = unsafe { Box::from_raw(header.cast::<Self>()) };
+        if node.header.is_tombstone() {
+            return None;
+        }
+        // SAFETY: no tombstone, so the value is there; the box is not used again.
+        Some(unsafe { node.value.assume_init() })
+    }
+
+    /// Drops a version that nobody can reach any more.
+    ///
+    /// # Safety
+    /// As for [`take`](Self::take).
+    pub(crate) unsafe fn drop_node(header: *mut VersionHeader) {
+        // SAFETY: passed on.
+        drop(unsafe { Self::take(header) });
+    }
+}
