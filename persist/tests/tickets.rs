@@ -202,8 +202,16 @@ fn snapshot_files_under_load() {
     let scratch = tempfile::tempdir().expect("a directory");
     let store = Options::new().interval(Duration::from_millis(1)).open(scratch.path()).expect("an empty directory");
     let map = store.map::<u64, String>("load").and_then(|map| Ok(map.warm()?)).expect("it is new");
+    // Stops the writers, also if something fails.
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let stop = AtomicBool::new(false);
     let written = std::thread::scope(|scope| {
+        let stopping = Stop(&stop);
         let writers: Vec<_> = (0..2_u64)
             .map(|writer| {
                 let (map, stop) = (&map, &stop);
@@ -219,9 +227,10 @@ fn snapshot_files_under_load() {
             .collect();
         for number in 1..=8 {
             store.write_snapshot_file().expect("nothing fails");
-            assert_eq!(store.health().snapshot_files, number);
+            // More, if the log has become so long meanwhile that it asks for one itself.
+            assert!(store.health().snapshot_files >= number);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         writers.into_iter().map(|writer| writer.join().expect("no panic")).collect::<Vec<_>>()
     });
     store.close().expect("nothing fails");
