@@ -19,8 +19,8 @@ const ZERO_PIECE: usize = 256 * 1024;
 /// A log does not go on from larger numbers: no store gets there, and counting up from here needs no checks.
 const NUMBER_LIMIT: u64 = 1 << 62;
 
-/// The zero step of a segment that is begun for the seal.
-const SEAL_ZERO_STEP: u32 = 64 * 1024;
+/// The zero step of a segment that gets few frames: one that is begun for the seal, or to go on after a crash.
+const SHORT_ZERO_STEP: u32 = 64 * 1024;
 
 static ZERO_BYTES: [u8; ZERO_PIECE] = [0; ZERO_PIECE];
 
@@ -124,6 +124,8 @@ pub struct LogWriter {
     /// The open block: room for its header, then its payload.
     buffer: Vec<u8>,
     next: NextFrame,
+    /// Whether the next frame begins a new segment.
+    rolls_next: bool,
     failed: Option<FormatError>,
 }
 
@@ -168,12 +170,20 @@ impl LogWriter {
     /// scan said of numbers and segments replaces what the options say. Keep a torn tail's bytes aside before: they are
     /// void afterwards.
     ///
+    /// It has room for these frames and little more: whoever opens a directory waits for it. [`roll_later`](Self::roll_later) leaves
+    /// making the next one to the next frame.
+    ///
     /// # Errors
     /// As for [`create`](Self::create).
     pub fn resume(medium: Arc<dyn Medium>, options: LogOptions, tail: &LogTail) -> Result<Self, FormatError> {
         let unvouched: Vec<_> = tail.unvouched().collect();
-        let options = LogOptions { next: tail.next, closed: tail.segments.clone(), ..options };
-        let this = Self::begin(medium, options, &unvouched)?;
+        let zero_step = options.zero_step;
+        let bytes: u64 = unvouched.iter().map(|frame| frame.info().payload_len + 2 * PAGE_BYTES).sum();
+        let short = bytes.saturating_add(u64::from(SHORT_ZERO_STEP)).checked_next_power_of_two();
+        let short = short.and_then(|step| u32::try_from(step).ok()).map_or(zero_step, |step| step.min(zero_step));
+        let options = LogOptions { next: tail.next, closed: tail.segments.clone(), zero_step: short, ..options };
+        let mut this = Self::begin(medium, options, &unvouched)?;
+        this.options.zero_step = zero_step;
         if let Some(last) = tail.segments.last().filter(|_| !tail.sealed) {
             let name = names::log_name(last.segment);
             let old = this.medium.open(&name).map_err(FormatError::io("open", &name))?;
@@ -195,7 +205,7 @@ impl LogWriter {
         let current = Segment::create(&*medium, &options, next, repeated.len() as u64)?;
         let next = NextFrame { segment: next.segment.saturating_add(1), ..next };
         let buffer = Vec::with_capacity(block::SIZE + MAX_BLOCK + PAGE);
-        let mut this = Self { medium, options, current, open: None, buffer, next, failed: None };
+        let mut this = Self { medium, options, current, open: None, buffer, next, rolls_next: false, failed: None };
         for frame in repeated {
             this.repeat(frame)?;
         }
@@ -289,6 +299,11 @@ impl LogWriter {
         self.guarded(Self::begin_segment)
     }
 
+    /// Has the next frame begin a new segment, whatever the length of the current one.
+    pub fn roll_later(&mut self) {
+        self.rolls_next = true;
+    }
+
     /// Begins a short segment for the [seal](Self::seal), if the current one has any frame.
     ///
     /// A sealed segment that is longer than its zero step can be cut at a whole step, and then looks like one that a crash has ended.
@@ -297,7 +312,7 @@ impl LogWriter {
     /// # Errors
     /// As for [`roll`](Self::roll).
     pub fn roll_to_seal(&mut self) -> Result<(), FormatError> {
-        self.options.zero_step = self.options.zero_step.min(SEAL_ZERO_STEP);
+        self.options.zero_step = self.options.zero_step.min(SHORT_ZERO_STEP);
         self.roll()
     }
 
@@ -377,7 +392,8 @@ impl LogWriter {
         if let Some(open) = self.open {
             return Ok(open);
         }
-        if self.current.is_named && self.current.end >= self.options.segment_bytes {
+        let is_full = self.current.end >= self.options.segment_bytes;
+        if self.current.is_named && (is_full || std::mem::take(&mut self.rolls_next)) {
             self.begin_segment()?;
         }
         self.buffer.clear();

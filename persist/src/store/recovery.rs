@@ -131,6 +131,8 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
             wall_clock: wall_clock(),
         };
         frame = resumed.commit(opening).map_err(file_error)?.frame;
+        // By the persister, when there is something to write.
+        resumed.roll_later();
         log = Some(resumed);
     }
     let report = OpenReport {
