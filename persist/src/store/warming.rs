@@ -232,7 +232,8 @@ where
 /// A pinned map that is being restored: the operations of [`MapPin`], each of which may have to bring a block in.
 ///
 /// # Progress
-/// A key that is in memory: lock-free, as in [`MapPin`]. The first touch of a block reads and verifies it, and may wait for the disk.
+/// A key that is in memory: lock-free, as in [`MapPin`]. The first touch of a block reads and verifies it, and may wait for the disk; as
+/// the pin lends references, it stays meanwhile, and holds back the reclamation of what is replaced in that time.
 ///
 /// # Errors
 /// Every operation returns [`ReadError`] if the key's block is damaged; then nothing has changed.
