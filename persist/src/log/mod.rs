@@ -10,6 +10,9 @@
 //! A crash anywhere on the way changes nothing.
 
 mod frame;
+mod open_segment;
+mod options;
+mod position;
 mod scan;
 mod segment;
 #[cfg(test)]
@@ -17,5 +20,7 @@ mod tests;
 mod writer;
 
 pub use frame::{Frame, Record, Records};
+pub use options::LogOptions;
+pub use position::{ClosedSegment, NextFrame};
 pub use scan::{LogScan, LogTail, TornTail};
-pub use writer::{ClosedSegment, Commit, FrameInfo, LogOptions, LogWriter, NextFrame};
+pub use writer::{Commit, FrameInfo, LogWriter};

@@ -14,8 +14,8 @@
 //! depends on how the log ends: a directory that was opened is not refused once it was closed.
 
 use super::frame::Frame;
+use super::position::{ClosedSegment, NextFrame};
 use super::segment::{ProvenFrame, SegmentReader};
-use super::writer::{ClosedSegment, NextFrame};
 use crate::format::log::{CommitInfo, Seal};
 use crate::format::{FormatError, PAGE_BYTES, names};
 use crate::medium::Medium;

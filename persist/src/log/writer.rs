@@ -1,81 +1,25 @@
 //! Appends frames to the log, and begins new segments.
 
-use std::io;
 use std::sync::Arc;
 
 use super::frame::Frame;
+use super::open_segment::{OpenSegment, cut, remove_if_present, sync_directory};
+use super::options::LogOptions;
+use super::position::{ClosedSegment, NextFrame};
 use super::scan::LogTail;
 use crate::format::component::ComponentRecord;
 use crate::format::log::{
-    BLOCK_ALIGN, BlockHeader, BlockKind, CommitInfo, LOG_MAGIC, MAX_BLOCK, RecordHeader, RecordKind, Seal,
-    SegmentHeader, block, chain, is_zero_step,
+    BLOCK_ALIGN, BlockHeader, BlockKind, CommitInfo, MAX_BLOCK, RecordHeader, RecordKind, Seal, block, chain,
+    is_zero_step,
 };
 use crate::format::{FormatError, MAX_VALUE_LEN, PAGE, PAGE_BYTES, VALUE_ALIGN, ZEROS, check_len, names, padding};
-use crate::medium::{Medium, MediumFile};
-
-/// Zeros are written ahead in pieces of this size.
-const ZERO_PIECE: usize = 256 * 1024;
+use crate::medium::Medium;
 
 /// A log does not go on from larger numbers: no store gets there, and counting up from here needs no checks.
 const NUMBER_LIMIT: u64 = 1 << 62;
 
 /// The zero step of a segment that gets few frames: one that is begun for the seal, or to go on after a crash.
 const SHORT_ZERO_STEP: u32 = 64 * 1024;
-
-static ZERO_BYTES: [u8; ZERO_PIECE] = [0; ZERO_PIECE];
-
-/// Where a log continues; a scan tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextFrame {
-    /// The next segment's number; larger than all before.
-    pub segment: u64,
-    /// The next frame's number; 1 in a new log. All frames before it are durable.
-    pub frame: u64,
-    /// The checksum of the last commit block; 0 in a new log.
-    pub previous_commit: u32,
-    /// The last frame's cut.
-    pub previous_cut: u64,
-}
-
-impl Default for NextFrame {
-    fn default() -> Self {
-        Self { segment: 1, frame: 1, previous_commit: 0, previous_cut: 0 }
-    }
-}
-
-/// How a log is written.
-#[derive(Clone, Debug)]
-pub struct LogOptions {
-    /// The store that writes it.
-    pub store: u128,
-    /// Where the log continues.
-    pub next: NextFrame,
-    /// A random number, new for each process: old bytes that a disk brings back must not count.
-    pub salt: u64,
-    /// A segment is closed once it is longer.
-    pub segment_bytes: u64,
-    /// Segments grow by this many bytes at a time, written as zeros: a power of two, at least two pages.
-    pub zero_step: u32,
-    /// Segments of earlier processes, for [`LogWriter::remove_covered`].
-    pub closed: Vec<ClosedSegment>,
-}
-
-impl LogOptions {
-    /// The defaults: segments of 16 MiB that grow by 4 MiB, in a new log.
-    pub fn new(store: u128, salt: u64) -> Self {
-        let (segment_bytes, zero_step) = (16 << 20, 4 << 20);
-        Self { store, next: NextFrame::default(), salt, segment_bytes, zero_step, closed: Vec::new() }
-    }
-}
-
-/// A segment that gets no more frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClosedSegment {
-    /// Its number.
-    pub segment: u64,
-    /// The last frame that it holds.
-    pub last_frame: u64,
-}
 
 /// What a frame is committed with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,7 +63,7 @@ pub struct FrameInfo {
 pub struct LogWriter {
     medium: Arc<dyn Medium>,
     options: LogOptions,
-    current: Segment,
+    current: OpenSegment,
     open: Option<OpenFrame>,
     /// The open block: room for its header, then its payload.
     buffer: Vec<u8>,
@@ -127,20 +71,6 @@ pub struct LogWriter {
     /// Whether the next frame begins a new segment.
     rolls_next: bool,
     failed: Option<FormatError>,
-}
-
-/// The segment that is written.
-#[derive(Debug)]
-struct Segment {
-    file: Box<dyn MediumFile>,
-    name: String,
-    is_named: bool,
-    header: SegmentHeader,
-    seed: u32,
-    /// Where the next frame starts.
-    end: u64,
-    /// Zeros are durable up to here.
-    zeroed: u64,
 }
 
 /// The frame that records go into.
@@ -202,7 +132,7 @@ impl LogWriter {
                 return Err(FormatError::TooLarge { what, found, limit: NUMBER_LIMIT });
             }
         }
-        let current = Segment::create(&*medium, &options, next, repeated.len() as u64)?;
+        let current = OpenSegment::create(&*medium, &options, next, repeated.len() as u64)?;
         let next = NextFrame { segment: next.segment.saturating_add(1), ..next };
         let buffer = Vec::with_capacity(block::SIZE + MAX_BLOCK + PAGE);
         let mut this = Self { medium, options, current, open: None, buffer, next, rolls_next: false, failed: None };
@@ -500,123 +430,11 @@ impl LogWriter {
         if self.next.frame == self.current.header.first_frame {
             return Ok(());
         }
-        let mut next = Segment::create(&*self.medium, &self.options, self.next, 0)?;
+        let mut next = OpenSegment::create(&*self.medium, &self.options, self.next, 0)?;
         next.publish(&*self.medium)?;
         let old = std::mem::replace(&mut self.current, next);
         self.options.closed.push(ClosedSegment { segment: old.header.segment, last_frame: self.next.frame - 1 });
         self.next.segment += 1;
         cut(&*old.file, &old.name, old.end)
     }
-}
-
-impl Segment {
-    /// Makes a segment with its first zeros, durable under a temporary name; `repeated` frames will follow before it
-    /// gets its own.
-    fn create(medium: &dyn Medium, options: &LogOptions, next: NextFrame, repeated: u64) -> Result<Self, FormatError> {
-        let name = names::log_name(next.segment);
-        let listed = medium.list().map_err(|error| FormatError::io("list", &medium.location())(error))?;
-        if listed.contains(&name) {
-            return Err(FormatError::io("create", &name)(io::ErrorKind::AlreadyExists.into()));
-        }
-        let temporary = format!("{name}{}", names::TEMPORARY);
-        remove_if_present(medium, &temporary)?;
-        let header = SegmentHeader {
-            store: options.store,
-            segment: next.segment,
-            salt: mix(options.salt ^ mix(next.segment)),
-            first_frame: next.frame,
-            durable_through: next.frame - 1 + repeated,
-            zero_step: options.zero_step,
-        };
-        let file = medium.create(&temporary).map_err(FormatError::io("create", &temporary))?;
-        let seed = header.seed();
-        let mut this =
-            Self { file, name: temporary, is_named: false, header, seed, end: PAGE_BYTES, zeroed: PAGE_BYTES };
-        this.write(&header.encode(), 0)?;
-        this.zero_to(u64::from(header.zero_step))?;
-        Ok(this)
-    }
-
-    /// Gives the segment its name, now that all that it must hold is durable.
-    fn publish(&mut self, medium: &dyn Medium) -> Result<(), FormatError> {
-        let name = names::log_name(self.header.segment);
-        medium.rename(&self.name, &name).map_err(FormatError::io("rename", &self.name))?;
-        if let Err(error) = sync_directory(medium) {
-            // A later sync may pass over the name. Nobody shall find it before, and build on it.
-            let _ = medium.remove(&name);
-            return Err(error);
-        }
-        self.file = medium.open(&name).map_err(FormatError::io("open", &name))?;
-        self.name = name;
-        self.is_named = true;
-        Ok(())
-    }
-
-    /// Makes zeros durable up to the whole step at or after `end`.
-    fn zero_to(&mut self, end: u64) -> Result<(), FormatError> {
-        if end <= self.zeroed {
-            return Ok(());
-        }
-        let end = end.next_multiple_of(u64::from(self.header.zero_step));
-        while self.zeroed < end {
-            let len = (end - self.zeroed).min(ZERO_PIECE as u64);
-            self.write(&ZERO_BYTES[..len as usize], self.zeroed)?;
-            self.zeroed += len;
-        }
-        self.sync()
-    }
-
-    /// Writes the seal, makes it durable, then cuts the file after it.
-    fn seal(&mut self, seal: &Seal) -> Result<(), FormatError> {
-        let limit = i64::MAX as u64;
-        let offset = Seal::offset(seal.frames_end, self.header.zero_step);
-        let offset = offset.ok_or(FormatError::TooLarge { what: "a log segment", found: seal.frames_end, limit })?;
-        // Within zeros that are durable: a crash must not leave the file longer without a seal, for that is how a cut one looks.
-        self.zero_to(offset + PAGE_BYTES)?;
-        // What an aborted frame left there would not be covered by anything.
-        self.write(&ZEROS[..(offset - seal.frames_end) as usize], seal.frames_end)?;
-        self.write(&seal.encode(self.seed), offset)?;
-        self.sync()?;
-        self.file.set_len(offset + PAGE_BYTES).map_err(FormatError::io("cut", &self.name))?;
-        self.sync()
-    }
-
-    fn write(&self, bytes: &[u8], offset: u64) -> Result<(), FormatError> {
-        self.file.write_at(bytes, offset).map_err(FormatError::io("write to", &self.name))
-    }
-
-    fn sync(&self) -> Result<(), FormatError> {
-        self.file.sync().map_err(FormatError::io("sync", &self.name))
-    }
-}
-
-/// Cuts a segment behind its frames, now that another one follows it under a durable name: should that one get lost, the cut shows it
-/// (rule 4 of [`format::log`](crate::format::log)). Not before: a last segment that is cut and has no seal is taken for damaged.
-fn cut(file: &dyn MediumFile, name: &str, frames_end: u64) -> Result<(), FormatError> {
-    let mut end = frames_end;
-    if frames_end.is_multiple_of(2 * PAGE_BYTES) {
-        // Perhaps a whole zero step, where a cut would not show.
-        file.write_at(&LOG_MAGIC, frames_end).map_err(FormatError::io("write to", name))?;
-        end += LOG_MAGIC.len() as u64;
-    }
-    file.set_len(end).map_err(FormatError::io("cut", name))
-}
-
-fn remove_if_present(medium: &dyn Medium, name: &str) -> Result<(), FormatError> {
-    match medium.remove(name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FormatError::io("remove", name)(error)),
-        _ => Ok(()),
-    }
-}
-
-fn sync_directory(medium: &dyn Medium) -> Result<(), FormatError> {
-    medium.sync_directory().map_err(|error| FormatError::io("sync directory", &medium.location())(error))
-}
-
-/// Spreads a number over 64 bits (the finalizer of splitmix64), so that segments of one process have unlike salts.
-fn mix(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

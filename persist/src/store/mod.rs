@@ -2,6 +2,7 @@
 
 mod base;
 mod catalog;
+mod identity;
 mod options;
 mod persister;
 mod recovery;
@@ -20,7 +21,8 @@ use stillpoint::{Store, Version};
 
 use base::Base;
 use catalog::{Active, Catalog};
-use persister::{Identity, Persister};
+use identity::Identity;
+use persister::Persister;
 use status::Shared;
 use warming::WarmingShared;
 

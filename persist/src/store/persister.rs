@@ -21,38 +21,23 @@
 //! again. A snapshot file that can't be written is removed, and tried again when the log has grown by as much again.
 
 use std::collections::{HashSet, VecDeque};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use stillpoint::{Consumer, Cut, Snapshot, Store};
 
 use super::catalog::{ActiveComponent, Catalog, file_failed, log_failed};
+use super::identity::{Identity, TICKS_RESERVED, wall_clock};
 use super::options::Options;
 use super::snapshot_job::{Published, SnapshotJob, Source};
 use super::status::Shared;
 use crate::error::DurabilityError;
 use crate::format::FormatError;
-use crate::hash::HashKey;
 use crate::log::{Commit, LogTail, LogWriter};
 use crate::medium::{DirectoryLock, Medium};
 use crate::sync::{Arc, Mutex, lock};
 
-/// Ticks that a frame sets aside for versions that are given out after it. At ten million snapshots a second they last for
-/// 1.6 seconds without a frame, and a store can crash 16 million times before its clock is at its end.
-pub(crate) const TICKS_RESERVED: u64 = 1 << 24;
-
-/// No tick from here on is given out: a stamp has 48 bits for it, and an opening needs room for some frames.
-pub(crate) const TICKS_END: u64 = (1 << 48) - (1 << 32);
-
 /// Chunks that one turn brings in.
 const WARM_STEP: u32 = 16;
-
-/// What a store is on disk.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Identity {
-    pub(crate) store: u128,
-    pub(crate) hash_key: HashKey,
-    pub(crate) incarnation: u32,
-}
 
 /// The log, or what is needed to begin it.
 enum Log {
@@ -532,10 +517,4 @@ enum Ending {
     Commit,
     /// The log ends with it.
     Seal,
-}
-
-/// The time in nanoseconds since 1970.
-pub(crate) fn wall_clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -14,8 +14,9 @@ use std::io;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::catalog::{Catalog, Dormant};
+use super::identity::{Identity, TICKS_END, TICKS_RESERVED, wall_clock};
 use super::options::Options;
-use super::persister::{Identity, Recovered, TICKS_END, TICKS_RESERVED, wall_clock};
+use super::persister::Recovered;
 use super::snapshot_job::publish;
 use super::status::{Figures, Shared};
 use crate::error::OpenError;

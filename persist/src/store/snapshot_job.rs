@@ -6,7 +6,7 @@ use std::time::Instant;
 use stillpoint::{ScanPosition, Snapshot};
 
 use super::catalog::{ActiveComponent, Dormant, file_failed};
-use super::persister::{Identity, wall_clock};
+use super::identity::{Identity, wall_clock};
 use super::status::SnapshotFileReport;
 use crate::error::DurabilityError;
 use crate::format::FormatError;
