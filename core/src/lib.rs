@@ -46,6 +46,8 @@
 
 mod changes;
 mod error;
+mod handle;
+mod many;
 mod map;
 mod raw;
 mod snapshot;
@@ -56,6 +58,7 @@ mod version;
 
 pub use changes::{Change, Consumer, Cut};
 pub use error::{Conflict, ForeignStore, RegisterError};
+pub use handle::Handle;
 pub use map::{Map, MapPin};
 pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
 pub use store::{Store, StoreStats};

@@ -152,6 +152,13 @@ impl<K, V> Map<K, V> {
     }
 }
 
+impl<K, V> Map<K, V> {
+    /// Whether both are handles of one map.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
 impl<K, V> Clone for Map<K, V> {
     fn clone(&self) -> Self {
         Self { engine: Arc::clone(&self.engine), shared: Arc::clone(&self.shared) }
@@ -186,13 +193,13 @@ impl<K, V> fmt::Debug for MapPin<'_, K, V> {
 }
 
 /// A version that is not installed yet; dropped if it never is.
-struct Pending<V> {
+pub(crate) struct Pending<V> {
     version: *mut VersionHeader,
     value: PhantomData<V>,
 }
 
 impl<V> Pending<V> {
-    fn new(value: Option<V>) -> Self {
+    pub(crate) fn new(value: Option<V>) -> Self {
         Self { version: VersionNode::allocate(value), value: PhantomData }
     }
 
@@ -238,6 +245,11 @@ impl<K, V> MapPin<'_, K, V> {
         Worker::new(&self.map.engine, &self.session, &self.guard)
     }
 
+    /// The map that is pinned.
+    pub(crate) fn map(&self) -> &Map<K, V> {
+        self.map
+    }
+
     /// How many keys have a value; see [`Map::len`].
     pub fn len(&self) -> usize {
         self.map.len()
@@ -265,7 +277,7 @@ where
     V: Send + Sync + 'static,
 {
     #[inline]
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.map.shared.hasher.hash_one(key)
     }
 
@@ -275,13 +287,28 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.hash(key);
+        self.find_hashed(self.hash(key), key)
+    }
+
+    /// The key of a slot that the table showed under this pin.
+    pub(crate) fn key_of(&self, slot: &SlotHeader) -> &K {
+        // SAFETY: as in `find_hashed`.
+        unsafe { Slot::<K>::key(slot) }
+    }
+
+    /// The slot of a key whose hash is known.
+    #[inline]
+    pub(crate) fn find_hashed<Q>(&self, hash: u64, key: &Q) -> Option<&SlotHeader>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
         self.map.component().table.find(hash, |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)
     }
 
     /// The key's slot, made if there is none.
-    fn slot_for(&self, hash: u64, key: K) -> &SlotHeader {
+    pub(crate) fn slot_for(&self, hash: u64, key: K) -> &SlotHeader {
         let component = self.map.component();
         let worker = self.worker();
         // SAFETY: as in `find`.
@@ -383,7 +410,12 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let slot = self.find(key)?;
+        self.versioned_at(self.find(key)?)
+    }
+
+    /// What a slot holds now.
+    #[inline]
+    pub(crate) fn versioned_at<'p>(&'p self, slot: &'p SlotHeader) -> Option<Versioned<'p, V>> {
         self.seen(self.worker().latest(slot))
     }
 
@@ -403,7 +435,12 @@ where
     /// ```
     pub fn put(&self, key: K, value: V) -> Version {
         let new = Pending::new(Some(value));
-        let mut slot = self.slot_for(self.hash(&key), key);
+        let slot = self.slot_for(self.hash(&key), key);
+        self.put_at(slot, new).0
+    }
+
+    /// Installs a version in a slot, or in another one of its key if it is purged: says in which.
+    pub(crate) fn put_at<'p>(&'p self, mut slot: &'p SlotHeader, new: Pending<V>) -> (Version, &'p SlotHeader) {
         loop {
             let latest = self.worker().latest(slot);
             if let Latest::Purged = latest {
@@ -411,7 +448,7 @@ where
             } else if let Some(version) = self.install(slot, latest, &new) {
                 new.installed();
                 self.worker().tidy();
-                return version;
+                return (version, slot);
             }
         }
     }
@@ -481,13 +518,22 @@ where
     pub fn try_update<Q, E>(
         &self,
         key: &Q,
-        mut change: impl FnMut(&V) -> Result<V, E>,
+        change: impl FnMut(&V) -> Result<V, E>,
     ) -> Result<Option<Versioned<'_, V>>, E>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let Some(slot) = self.find(key) else { return Ok(None) };
+        self.try_update_at(slot, change)
+    }
+
+    /// Replaces what a slot holds, if it holds a value.
+    pub(crate) fn try_update_at<'p, E>(
+        &'p self,
+        slot: &'p SlotHeader,
+        mut change: impl FnMut(&V) -> Result<V, E>,
+    ) -> Result<Option<Versioned<'p, V>>, E> {
         loop {
             let latest = self.worker().latest(slot);
             let Some(seen) = self.seen(latest) else { return Ok(None) };
@@ -677,6 +723,16 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let Some(slot) = self.find(key) else { return Err(Conflict { actual: None, value }) };
+        self.exchange_at(slot, is_expected, value)
+    }
+
+    /// Replaces what a slot holds, if it passes a test.
+    pub(crate) fn exchange_at<'p>(
+        &'p self,
+        slot: &'p SlotHeader,
+        is_expected: impl Fn(Versioned<'p, V>) -> bool,
+        value: V,
+    ) -> Result<Version, Conflict<'p, V>> {
         let new = Pending::new(Some(value));
         loop {
             let latest = self.worker().latest(slot);
@@ -733,10 +789,15 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let slot = self.find(key)?;
-        self.remove_slot(slot, test)
+        self.remove_at(slot, test)
     }
 
-    fn remove_slot<'p>(&'p self, slot: &'p SlotHeader, mut test: impl FnMut(&V) -> bool) -> Option<Versioned<'p, V>> {
+    /// Removes what a slot holds, if it passes a test.
+    pub(crate) fn remove_at<'p>(
+        &'p self,
+        slot: &'p SlotHeader,
+        mut test: impl FnMut(&V) -> bool,
+    ) -> Option<Versioned<'p, V>> {
         loop {
             let latest = self.worker().latest(slot);
             let seen = self.seen(latest)?;
@@ -777,7 +838,7 @@ where
             for slot in slots.drain(..) {
                 // SAFETY: a slot of this map that the table shows, under the pin.
                 let key: &K = unsafe { Slot::<K>::key(slot) };
-                self.remove_slot(slot, |value| !keep(key, value));
+                self.remove_at(slot, |value| !keep(key, value));
             }
         }
     }

@@ -63,5 +63,9 @@ pub(crate) const ARENA_LARGEST: usize = either(8192, 2);
 /// Counters over which a map's length is spread.
 pub(crate) const LEN_STRIPES: usize = either(16, 2);
 
+/// Keys that are looked up in one step of many: enough that their cache misses overlap, and few enough that what was asked for is
+/// still near when it is read.
+pub(crate) const MANY_STEP: usize = either(32, 2);
+
 /// Slots that a snapshot's iterator reads under one pin: enough that their cache misses overlap.
 pub(crate) const SCAN_STEP: usize = either(64, 1);

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stillpoint::stall::{Stall, disarm, stall_before};
-use stillpoint::{Consumer, Cut, Map, MapPin, Snapshot};
+use stillpoint::{Consumer, Cut, Handle, Map, MapPin, Snapshot};
 use support::operation::Operation;
 use support::oracle::{Oracle, Value, World};
 use support::random::Random;
@@ -165,6 +165,7 @@ struct Prepared {
     snapshot: Option<Snapshot>,
     consumer: Option<Consumer>,
     cut: Option<Cut>,
+    handle: Option<Handle<u64, Value>>,
 }
 
 /// An operation to be stopped.
@@ -223,6 +224,22 @@ fn with_garbage(scene: &Scene) -> Prepared {
     prepared
 }
 
+fn with_handle(scene: &Scene) -> Prepared {
+    Prepared { handle: scene.pin().handle(&0), ..warm(scene) }
+}
+
+/// A handle of a key that has left its slot to another one and has come back.
+fn with_stale_handle(scene: &Scene) -> Prepared {
+    let key = OWN + 900;
+    scene.pin().put(key, Box::new(0));
+    let handle = scene.pin().handle(&key);
+    scene.pin().remove(&key);
+    while scene.world.store.maintain() {}
+    put_own(scene, 901..903);
+    scene.pin().put(key, Box::new(0));
+    Prepared { handle, ..warm(scene) }
+}
+
 fn put_own(scene: &Scene, keys: std::ops::Range<u64>) {
     keys.for_each(|key| _ = scene.pin().insert(OWN + key, Box::new(key)));
 }
@@ -255,6 +272,30 @@ static VICTIMS: LazyLock<Vec<Victim>> = LazyLock::new(|| {
         victim("remove_if", |scene, _| _ = scene.pin().remove_if(&PRESENT, |_| true)),
         victim("retain", |scene, _| scene.cleared.pin().retain(|key, _| key % 2 == 0)),
         victim("clear", |scene, _| scene.cleared.pin().clear()),
+        Victim {
+            name: "get and update through a handle",
+            prepare: with_handle,
+            act: |scene, prepared| {
+                let (pin, handle) = (scene.pin(), prepared.handle.as_ref().unwrap());
+                handle.get(&pin);
+                scene.add(handle.update(&pin, |n| Box::new(**n + 1)).is_some());
+                scene.take(handle.remove(&pin).map(|had| **had));
+            },
+        },
+        Victim {
+            name: "a handle that finds its key again",
+            prepare: with_stale_handle,
+            act: |scene, prepared| {
+                let (pin, handle) = (scene.pin(), prepared.handle.as_ref().unwrap());
+                handle.put(&pin, Box::new(1));
+                assert_eq!(handle.get(&pin).map(|value| **value), Some(1));
+            },
+        },
+        victim("get_many", |scene, _| scene.pin().get_many(&[0, ABSENT, 1, REMOVED], |_, _| ())),
+        victim("update_many", |scene, _| {
+            let updated = scene.pin().update_many(&[0, 1, OWN], |_, n| Box::new(**n + 1));
+            (0..updated).for_each(|_| scene.add(true));
+        }),
         victim("a snapshot that is taken", |scene, prepared| {
             prepared.snapshot = Some(scene.world.store.snapshot());
         }),

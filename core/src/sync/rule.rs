@@ -62,6 +62,12 @@ pub enum Rule {
     KeepTombstoneOverBase,
     /// A restored entry comes in only where no version exists.
     RestoreOnlyWhereEmpty,
+    /// A handle's slot is used only in the generation that it was found in.
+    PlaceChecksGeneration,
+    /// A handle reads its slot's head before its generation.
+    HeadBeforeGeneration,
+    /// A handle's slot and generation are used only if they were read together.
+    PlaceReadWhole,
 }
 
 #[cfg(not(loom))]

@@ -13,7 +13,7 @@ use std::ptr;
 
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, prefetch};
 use crate::tuning::BUCKET_ENTRIES;
 
 /// Entries in a bucket.
@@ -100,6 +100,12 @@ impl Entry {
 
     fn frozen(self) -> Self {
         Self(self.0.map_addr(|address| address | FROZEN))
+    }
+
+    /// Asks for what the entry holds to be brought near.
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        prefetch(self.0.map_addr(|address| address & !BITS));
     }
 
     /// What the entry holds, frozen or not. The caller is pinned since before it loaded the entry from a bucket that had not

@@ -35,7 +35,7 @@ use bucket::{Bucket, ENTRIES, Entry, LAST, Meaning, tag_of};
 use crate::raw::era::Retired;
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, watch, zeroed_slice};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, prefetch, watch, zeroed_slice};
 use crate::tuning::TABLE_BUCKETS;
 
 /// A table of one size.
@@ -165,6 +165,22 @@ impl Table {
             let Meaning::Link(overflow) = bucket.entry(LAST).meaning() else { return None };
             bucket = overflow;
             tags = bucket.tags();
+        }
+    }
+
+    /// Asks for the bucket of a hash to be brought near. A hint: the caller is pinned, and reads it soon.
+    #[inline]
+    pub(crate) fn prefetch_bucket(&self, hash: u64) {
+        prefetch(self.root().bucket(hash));
+    }
+
+    /// Asks for the slot that the bucket of a hash names to be brought near; if the bucket has moved, for none.
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, hash: u64) {
+        let bucket = self.root().bucket(hash);
+        let tags = bucket.tags();
+        if !tags.is_moved() {
+            tags.matching(tag_of(hash)).for_each(|index| bucket.entry(index).prefetch());
         }
     }
 
