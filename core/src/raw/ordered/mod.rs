@@ -15,10 +15,6 @@
 //! A link that is not frozen stands in a node that can be reached: a node is replaced only when all of its links are frozen, and the copy has
 //! each of them as it stays, but for the change. So a change that went in by compare-and-swap is in the tree.
 //!
-//! # Phantoms
-//! A leaf covers a range of keys, and no other does. A key that comes into that range, or leaves it, comes with another leaf, and each leaf
-//! has a version that no other has. So who has read a range knows that it is unchanged while the same leaves stand there.
-//!
 //! # Reclamation
 //! Whoever replaces nodes retires them. Leaves refer to keys in their slots, so a slot is retired after it was
 //! [taken out](Ordered::unlink), as with the hash table.
@@ -39,18 +35,15 @@ use std::ptr;
 use key::Separator;
 use node::{Inner, Keyed, Leaf, Link, LinkWord, Node};
 
-use crate::raw::component::Component;
+use crate::raw::component::{Component, Unlink};
 use crate::raw::era::Retired;
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::table::Inserted;
-use crate::sync::{AtomicU64, Ordering};
 use crate::tuning::{INNER_CHILDREN, LEAF_KEYS};
 
 /// An index of the slots of keys of type `K`.
 pub(crate) struct Ordered<K> {
     root: LinkWord<K>,
-    /// The last leaf's version.
-    versions: AtomicU64,
 }
 
 // SAFETY: nodes hold keys and the addresses of slots of keys, and hand them out by reference to any thread.
@@ -58,16 +51,10 @@ unsafe impl<K: Send + Sync> Send for Ordered<K> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync> Sync for Ordered<K> {}
 
-/// A range of keys that was read, as it stood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LeafVersion(u64);
-
-/// What a step along the keys has found, besides slots.
-pub(crate) struct Step<K> {
-    /// The keys that it has passed over are those of this leaf.
-    pub(crate) leaf: LeafVersion,
-    /// Where the next step begins: every key on this side of it has been seen. `None` at the end.
-    pub(crate) next: Option<K>,
+impl<K: Ord + Clone + Send + Sync> Unlink for Ordered<K> {
+    fn unlink(&self, slot: &SlotHeader, retire: &mut dyn FnMut(Retired)) {
+        Self::unlink(self, slot, retire);
+    }
 }
 
 /// The way from the root to a leaf.
@@ -93,7 +80,7 @@ struct Change<K> {
 
 impl<K: Ord + Clone> Ordered<K> {
     pub(crate) fn new() -> Self {
-        Self { root: LinkWord::new(Link::to_leaf(Leaf::of(0, []))), versions: AtomicU64::new(0) }
+        Self { root: LinkWord::new(Link::to_leaf(Leaf::of([]))) }
     }
 
     /// Finds the slot of a key. The caller is pinned.
@@ -130,13 +117,13 @@ impl<K: Ord + Clone> Ordered<K> {
             let mut keyed: Vec<_> = before.chain([added]).chain(path.leaf.keyed().skip(index)).collect();
             let mut change = Change::new();
             let replacement = if keyed.len() <= LEAF_KEYS {
-                Replacement::One(self.make_leaf(&mut change, keyed))
+                Replacement::One(change.made(Link::to_leaf(Leaf::of(keyed))))
             } else {
                 // Keys that come in order leave full leaves behind them.
                 let at = if index == LEAF_KEYS { LEAF_KEYS } else { keyed.len() / 2 };
                 let right = keyed.split_off(at);
-                let right = self.make_leaf(&mut change, right);
-                let left = self.make_leaf(&mut change, keyed);
+                let right = change.made(Link::to_leaf(Leaf::of(right)));
+                let left = change.made(Link::to_leaf(Leaf::of(keyed)));
                 // SAFETY: just made.
                 let Node::Leaf(first) = (unsafe { right.node() }) else { unreachable!("a leaf was made") };
                 Replacement::Two(left, Separator::new(first.key(0).clone()), right)
@@ -160,7 +147,7 @@ impl<K: Ord + Clone> Ordered<K> {
             let mut change = Change::new();
             let replacement = if path.leaf.len() > 1 || path.inner.is_empty() {
                 let others = path.leaf.keyed().enumerate().filter(|(at, _)| *at != index).map(|(_, keyed)| keyed);
-                Replacement::One(self.make_leaf(&mut change, others))
+                Replacement::One(change.made(Link::to_leaf(Leaf::of(others))))
             } else {
                 Replacement::None
             };
@@ -170,8 +157,9 @@ impl<K: Ord + Clone> Ordered<K> {
         }
     }
 
-    /// Appends slots in ascending order, from the least key that is not below `from`. The caller is pinned, for this step only.
-    pub(crate) fn step<Q>(&self, from: Option<&Q>, found: &mut Vec<&SlotHeader>) -> Step<K>
+    /// Appends slots in ascending order, from the least key that is not below `from`, and returns the key from which on the next step
+    /// is to look. The caller is pinned, for this step only.
+    pub(crate) fn step<Q>(&self, from: Option<&Q>, found: &mut Vec<&SlotHeader>) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
@@ -193,11 +181,12 @@ impl<K: Ord + Clone> Ordered<K> {
         let first = from.map_or(0, |from| leaf.search(from).unwrap_or_else(|index| index));
         // SAFETY: as in `find`.
         found.extend(leaf.slots()[first..].iter().map(|slot| unsafe { &**slot }));
-        Step { leaf: LeafVersion(leaf.version), next: next.cloned() }
+        next.cloned()
     }
 
-    /// Appends slots in descending order, from the greatest key that is below `until`. The caller is pinned, for this step only.
-    pub(crate) fn step_back<Q>(&self, until: Option<&Q>, found: &mut Vec<&SlotHeader>) -> Step<K>
+    /// Appends slots in descending order, from the greatest key that is below `until`, and returns the key below which the next step
+    /// is to look. The caller is pinned, for this step only.
+    pub(crate) fn step_back<Q>(&self, until: Option<&Q>, found: &mut Vec<&SlotHeader>) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
@@ -219,16 +208,23 @@ impl<K: Ord + Clone> Ordered<K> {
         let end = until.map_or(leaf.len(), |until| leaf.search(until).unwrap_or_else(|index| index));
         // SAFETY: as in `find`.
         found.extend(leaf.slots()[..end].iter().rev().map(|slot| unsafe { &**slot }));
-        Step { leaf: LeafVersion(leaf.version), next: next.cloned() }
+        next.cloned()
     }
 
-    /// The leaf that a key belongs to, as it stands.
-    pub(crate) fn version_at<Q>(&self, key: &Q) -> LeafVersion
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-    {
-        LeafVersion(self.leaf_of(key).version)
+    /// Bytes of all nodes. The caller is pinned. Walks the inner nodes.
+    pub(crate) fn bytes(&self) -> usize {
+        let (mut bytes, mut links) = (0, vec![self.root.load()]);
+        while let Some(link) = links.pop() {
+            // SAFETY: the caller is pinned.
+            match unsafe { link.node() } {
+                Node::Leaf(_) => bytes += size_of::<Leaf<K>>(),
+                Node::Inner(inner) => {
+                    bytes += inner.bytes();
+                    links.extend(inner.children().iter().map(LinkWord::load));
+                }
+            }
+        }
+        bytes
     }
 
     #[inline]
@@ -266,12 +262,6 @@ impl<K: Ord + Clone> Ordered<K> {
         }
     }
 
-    fn make_leaf(&self, change: &mut Change<K>, keyed: impl IntoIterator<Item = Keyed<K>>) -> Link<K> {
-        // Relaxed: that versions differ needs no edge.
-        let version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
-        change.made(Link::to_leaf(Leaf::of(version, keyed)))
-    }
-
     /// Puts a leaf's replacement in its place, and folds it upwards where that takes more than one link. `false` if another was faster: then
     /// nothing has changed but that some links are frozen.
     fn apply(
@@ -290,7 +280,7 @@ impl<K: Ord + Clone> Ordered<K> {
                     Replacement::Two(left, separator, right) => {
                         change.made(Link::to_inner(Inner::new(vec![separator], [left, right])))
                     }
-                    Replacement::None => self.make_leaf(&mut change, []),
+                    Replacement::None => change.made(Link::to_leaf(Leaf::of([]))),
                 };
                 let is_done = self.root.replace(old, new).is_ok();
                 return change.end(is_done, retire);

@@ -77,7 +77,7 @@ impl OrderedKeys {
     pub fn walk(&self) -> Vec<u64> {
         let (mut from, mut slots) = (None, Vec::new());
         loop {
-            from = self.shared.index.step(from.as_ref(), &mut slots).next;
+            from = self.shared.index.step(from.as_ref(), &mut slots);
             if from.is_none() {
                 // SAFETY: all slots here are `Slot<u64>`, occupied until the last handle goes.
                 return slots.into_iter().map(|slot| *unsafe { Slot::<u64>::key(slot) }).collect();

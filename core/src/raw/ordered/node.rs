@@ -143,8 +143,6 @@ impl<K> LinkWord<K> {
 
 /// Some keys that follow each other, with their slots. It never changes: whoever adds or takes a key puts another leaf in its place.
 pub(super) struct Leaf<K> {
-    /// Tells it from every other leaf that the index ever had.
-    pub(super) version: u64,
     len: usize,
     keys: [KeyRef<K>; LEAF_KEYS],
     slots: [*mut SlotHeader; LEAF_KEYS],
@@ -176,8 +174,8 @@ impl<K> Keyed<K> {
 
 impl<K> Leaf<K> {
     /// A leaf of these slots, which come in the order of their keys, and at most as many as fit.
-    pub(super) fn of(version: u64, keyed: impl IntoIterator<Item = Keyed<K>>) -> Self {
-        let mut leaf = Self { version, len: 0, keys: [KeyRef::NONE; LEAF_KEYS], slots: [ptr::null_mut(); LEAF_KEYS] };
+    pub(super) fn of(keyed: impl IntoIterator<Item = Keyed<K>>) -> Self {
+        let mut leaf = Self { len: 0, keys: [KeyRef::NONE; LEAF_KEYS], slots: [ptr::null_mut(); LEAF_KEYS] };
         for Keyed { key, slot } in keyed {
             (leaf.keys[leaf.len], leaf.slots[leaf.len]) = (key, slot);
             leaf.len += 1;
@@ -267,6 +265,11 @@ impl<K> Inner<K> {
         Q: Ord + ?Sized,
     {
         self.separators.partition_point(|separator| separator.get().borrow() < key)
+    }
+
+    /// Bytes of the node, without the keys that it shares.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.separators) + size_of_val(&*self.children)
     }
 
     /// Freezes all links, and returns them as they stay.
