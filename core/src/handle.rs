@@ -148,7 +148,7 @@ where
     /// ```
     pub fn put(&self, pin: &MapPin<'_, K, V>, value: V) -> Version {
         let new = Pending::new(Some(value));
-        let slot = self.slot(pin).unwrap_or_else(|| pin.slot_for(self.hash, self.key.clone()));
+        let slot = self.slot(pin).unwrap_or_else(|| pin.slot_for_hashed(self.hash, self.key.clone()));
         let (version, found) = pin.put_at(slot, new);
         if !std::ptr::eq(slot, found) {
             self.place.set(found);

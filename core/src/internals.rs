@@ -5,6 +5,7 @@ use std::fmt;
 use std::mem;
 use std::rc::Rc;
 
+pub use crate::raw::ordered::model::{OrderedKey, OrderedKeys};
 pub use crate::sync::collector::collect_garbage;
 
 use crate::raw::component::Component;

@@ -8,14 +8,14 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::index::{self, Hashed, Index, Lookup};
 use crate::raw::chain::{Latest, Newest, VersionHeader};
 use crate::raw::component::Component;
 use crate::raw::engine::{Engine, Session, Worker};
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::stamp::Stamp;
-use crate::raw::table::{Inserted, Position};
 use crate::raw::version::VersionNode;
-use crate::sync::{Guard, HashState};
+use crate::sync::Guard;
 use crate::{Conflict, Version, Versioned};
 
 /// A map of a [`Store`](crate::Store).
@@ -24,26 +24,26 @@ use crate::{Conflict, Version, Versioned};
 ///
 /// Each value is immutable: an update writes a new one. The old one is dropped when nobody can see it any more, some operations
 /// later, on any thread that uses the store.
-pub struct Map<K, V> {
+pub struct Map<K, V, I = Hashed> {
     engine: Arc<Engine>,
-    shared: Arc<MapShared<K, V>>,
+    shared: Arc<MapShared<K, V, I>>,
 }
 
-pub(crate) struct MapShared<K, V> {
+pub(crate) struct MapShared<K, V, I> {
     name: Box<str>,
     component: Arc<Component>,
-    hasher: HashState,
+    index: I,
     types: PhantomData<(K, V)>,
 }
 
-impl<K, V> MapShared<K, V> {
-    pub(crate) fn new(name: &str, component: Arc<Component>, hasher: HashState) -> Self {
-        Self { name: name.into(), component, hasher, types: PhantomData }
+impl<K, V, I> MapShared<K, V, I> {
+    pub(crate) fn new(name: &str, component: Arc<Component>, index: I) -> Self {
+        Self { name: name.into(), component, index, types: PhantomData }
     }
 }
 
-impl<K, V> Map<K, V> {
-    pub(crate) fn new(engine: Arc<Engine>, shared: Arc<MapShared<K, V>>) -> Self {
+impl<K, V, I> Map<K, V, I> {
+    pub(crate) fn new(engine: Arc<Engine>, shared: Arc<MapShared<K, V, I>>) -> Self {
         Self { engine, shared }
     }
 
@@ -55,8 +55,8 @@ impl<K, V> Map<K, V> {
         &self.shared.component
     }
 
-    pub(crate) fn hasher(&self) -> &HashState {
-        &self.shared.hasher
+    pub(crate) fn index(&self) -> &I {
+        &self.shared.index
     }
 
     /// The map's name in its store.
@@ -87,7 +87,7 @@ impl<K, V> Map<K, V> {
     /// # }
     /// ```
     #[inline]
-    pub fn pin(&self) -> MapPin<'_, K, V> {
+    pub fn pin(&self) -> MapPin<'_, K, V, I> {
         let session = self.engine.session();
         MapPin { guard: session.pin(), session, map: self }
     }
@@ -115,23 +115,6 @@ impl<K, V> Map<K, V> {
         self.len() == 0
     }
 
-    /// Bytes that the map's slots and table take, without values and what they own.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), stillpoint::RegisterError> {
-    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
-    /// map.pin().put(1, 1);
-    /// assert!(map.index_bytes() > 0);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn index_bytes(&self) -> usize {
-        let session = self.engine.session();
-        let _guard = session.pin();
-        self.component().arena.bytes() + self.component().table.buckets() * 64
-    }
-
     /// Says that a base lies under the map: keys that it lacks may exist there, and whoever looks one up brings it in first
     /// with [`MapPin::restore`]. Until [`detach_base`](Self::detach_base), removed keys leave a trace, so that the base can't
     /// bring them back.
@@ -152,6 +135,25 @@ impl<K, V> Map<K, V> {
     }
 }
 
+impl<K, V, I: Index<K>> Map<K, V, I> {
+    /// Bytes that the map's slots and index take, without values and what they own.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let map = stillpoint::Store::new().map::<u64, u64>("map")?;
+    /// map.pin().put(1, 1);
+    /// assert!(map.index_bytes() > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn index_bytes(&self) -> usize {
+        let session = self.engine.session();
+        let _guard = session.pin();
+        self.component().arena.bytes() + self.index().bytes(self.component())
+    }
+}
+
 impl<K, V> Map<K, V> {
     /// Whether both are handles of one map.
     pub(crate) fn is(&self, other: &Self) -> bool {
@@ -159,13 +161,13 @@ impl<K, V> Map<K, V> {
     }
 }
 
-impl<K, V> Clone for Map<K, V> {
+impl<K, V, I> Clone for Map<K, V, I> {
     fn clone(&self) -> Self {
         Self { engine: Arc::clone(&self.engine), shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<K, V> fmt::Debug for Map<K, V> {
+impl<K, V, I> fmt::Debug for Map<K, V, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map").field("name", &self.name()).field("len", &self.len()).finish()
     }
@@ -179,14 +181,14 @@ impl<K, V> fmt::Debug for Map<K, V> {
 /// # Progress
 /// Every operation is lock-free: a thread that is stopped in the middle of one holds up nobody. Closures may run again after a
 /// race, and run outside the critical steps: one that panics leaves the map as it was.
-pub struct MapPin<'m, K, V> {
+pub struct MapPin<'m, K, V, I = Hashed> {
     // Before the session: a guard must not outlive its handle.
     guard: Guard,
     session: Rc<Session>,
-    map: &'m Map<K, V>,
+    map: &'m Map<K, V, I>,
 }
 
-impl<K, V> fmt::Debug for MapPin<'_, K, V> {
+impl<K, V, I> fmt::Debug for MapPin<'_, K, V, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapPin").field("map", self.map).finish()
     }
@@ -239,14 +241,14 @@ unsafe fn value_of<'g, V>(newest: &Newest<'g>) -> Option<Versioned<'g, V>> {
     Some(Versioned::new(value, newest.stamp.version()))
 }
 
-impl<K, V> MapPin<'_, K, V> {
+impl<K, V, I> MapPin<'_, K, V, I> {
     #[inline]
     fn worker(&self) -> Worker<'_> {
         Worker::new(&self.map.engine, &self.session, &self.guard)
     }
 
     /// The map that is pinned.
-    pub(crate) fn map(&self) -> &Map<K, V> {
+    pub(crate) fn map(&self) -> &Map<K, V, I> {
         self.map
     }
 
@@ -278,21 +280,12 @@ where
 {
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.map.shared.hasher.hash_one(key)
-    }
-
-    #[inline]
-    fn find<Q>(&self, key: &Q) -> Option<&SlotHeader>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.find_hashed(self.hash(key), key)
+        self.map.index().hasher.hash_one(key)
     }
 
     /// The key of a slot that the table showed under this pin.
     pub(crate) fn key_of(&self, slot: &SlotHeader) -> &K {
-        // SAFETY: as in `find_hashed`.
+        // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
         unsafe { Slot::<K>::key(slot) }
     }
 
@@ -303,50 +296,46 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
-        self.map.component().table.find(hash, |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)
+        index::find_hashed::<K, Q>(self.map.component(), hash, key)
+    }
+
+    /// The slot of a key whose hash is known, made if there is none.
+    pub(crate) fn slot_for_hashed(&self, hash: u64, key: K) -> &SlotHeader {
+        index::slot_for_hashed(self.map.component(), &self.worker(), hash, key)
+    }
+}
+
+impl<K, V, I> MapPin<'_, K, V, I>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    I: Index<K>,
+{
+    #[inline]
+    fn find<Q: ?Sized>(&self, key: &Q) -> Option<&SlotHeader>
+    where
+        I: Lookup<K, Q>,
+    {
+        self.map.index().find(self.map.component(), key)
+    }
+
+    fn find_key(&self, key: &K) -> Option<&SlotHeader> {
+        self.map.index().find_key(self.map.component(), key)
     }
 
     /// The key's slot, made if there is none.
-    pub(crate) fn slot_for(&self, hash: u64, key: K) -> &SlotHeader {
-        let component = self.map.component();
-        let worker = self.worker();
-        // SAFETY: as in `find`.
-        let is_key = |slot: &SlotHeader, key: &K| unsafe { Slot::<K>::key(slot) } == key;
-        if let Some(slot) = component.table.find(hash, |slot| is_key(slot, &key)) {
-            return slot;
-        }
-        let made = component.make_slot(hash, key);
-        // SAFETY: just made, so occupied; it stays ours or the table's under the pin.
-        let key: &K = unsafe { Slot::<K>::key(made) };
-        let inserted = component.table.find_or_insert(
-            hash,
-            |slot| is_key(slot, key),
-            || made,
-            || component.slots(),
-            |garbage| worker.retire(garbage),
-        );
-        match inserted {
-            Inserted::Added => {
-                worker.count_new_slot(component);
-                made
-            }
-            Inserted::Found(slot) => {
-                // SAFETY: never published.
-                worker.retire(unsafe { component.retire_slot(made) });
-                slot
-            }
-        }
+    fn slot_for(&self, key: K) -> &SlotHeader {
+        self.map.index().slot_for(self.map.component(), &self.worker(), key)
     }
 
     /// A slot for the key of one that was purged.
     #[cold]
     fn renew(&self, purged: &SlotHeader) -> &SlotHeader {
         let worker = self.worker();
-        self.map.component().table.unlink(purged, |garbage| worker.retire(garbage));
+        self.map.component().unlink(purged, |garbage| worker.retire(garbage));
         // SAFETY: purged, and not reclaimed under this pin.
         let key: &K = unsafe { Slot::<K>::key(purged) };
-        self.slot_for(purged.hash(), key.clone())
+        self.slot_for(key.clone())
     }
 
     /// Returns the key's value.
@@ -365,10 +354,9 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    pub fn get<Q: ?Sized>(&self, key: &Q) -> Option<&V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         self.versioned(key).map(Versioned::value)
     }
@@ -385,10 +373,9 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn contains<Q>(&self, key: &Q) -> bool
+    pub fn contains<Q: ?Sized>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         self.versioned(key).is_some()
     }
@@ -405,10 +392,9 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn versioned<Q>(&self, key: &Q) -> Option<Versioned<'_, V>>
+    pub fn versioned<Q: ?Sized>(&self, key: &Q) -> Option<Versioned<'_, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         self.versioned_at(self.find(key)?)
     }
@@ -435,7 +421,7 @@ where
     /// ```
     pub fn put(&self, key: K, value: V) -> Version {
         let new = Pending::new(Some(value));
-        let slot = self.slot_for(self.hash(&key), key);
+        let slot = self.slot_for(key);
         self.put_at(slot, new).0
     }
 
@@ -486,10 +472,9 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn update<Q>(&self, key: &Q, mut change: impl FnMut(&V) -> V) -> Option<Versioned<'_, V>>
+    pub fn update<Q: ?Sized>(&self, key: &Q, mut change: impl FnMut(&V) -> V) -> Option<Versioned<'_, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         match self.try_update(key, |value| Ok::<V, Infallible>(change(value))) {
             Ok(updated) => updated,
@@ -515,14 +500,13 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn try_update<Q, E>(
+    pub fn try_update<Q: ?Sized, E>(
         &self,
         key: &Q,
         change: impl FnMut(&V) -> Result<V, E>,
     ) -> Result<Option<Versioned<'_, V>>, E>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         let Some(slot) = self.find(key) else { return Ok(None) };
         self.try_update_at(slot, change)
@@ -560,13 +544,12 @@ where
     /// # }
     /// ```
     pub fn upsert(&self, key: K, mut make: impl FnMut(Option<&V>) -> V) -> Versioned<'_, V> {
-        let hash = self.hash(&key);
-        let mut slot = match self.find(&key) {
+        let mut slot = match self.find_key(&key) {
             Some(slot) => slot,
             None => {
                 // The closure runs before there is a slot, so that a panic leaves none.
                 let value = make(None);
-                let slot = self.slot_for(hash, key);
+                let slot = self.slot_for(key);
                 let latest = self.worker().latest(slot);
                 if self.seen(latest).is_none()
                     && !matches!(latest, Latest::Purged)
@@ -603,7 +586,7 @@ where
     /// # }
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
-        if let Some(slot) = self.find(&key)
+        if let Some(slot) = self.find_key(&key)
             && let Some(seen) = self.seen(self.worker().latest(slot))
         {
             return seen.value();
@@ -638,8 +621,7 @@ where
 
     /// Sets the value of an absent key, or hands back what is there, and the value.
     fn insert_or_see(&self, key: K, value: V) -> Result<Versioned<'_, V>, (Versioned<'_, V>, V)> {
-        let hash = self.hash(&key);
-        let mut slot = self.slot_for(hash, key);
+        let mut slot = self.slot_for(key);
         let new = Pending::new(Some(value));
         loop {
             let latest = self.worker().latest(slot);
@@ -679,10 +661,9 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn compare_exchange<Q>(&self, key: &Q, expected: Version, value: V) -> Result<Version, Conflict<'_, V>>
+    pub fn compare_exchange<Q: ?Sized>(&self, key: &Q, expected: Version, value: V) -> Result<Version, Conflict<'_, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         self.exchange_if(key, |seen| seen.version() == expected, value)
     }
@@ -703,24 +684,22 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn compare_exchange_value<Q>(&self, key: &Q, expected: &V, value: V) -> Result<Version, Conflict<'_, V>>
+    pub fn compare_exchange_value<Q: ?Sized>(&self, key: &Q, expected: &V, value: V) -> Result<Version, Conflict<'_, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
         V: PartialEq,
     {
         self.exchange_if(key, |seen| seen.value() == expected, value)
     }
 
-    fn exchange_if<'p, Q>(
+    fn exchange_if<'p, Q: ?Sized>(
         &'p self,
         key: &Q,
         is_expected: impl Fn(Versioned<'p, V>) -> bool,
         value: V,
     ) -> Result<Version, Conflict<'p, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         let Some(slot) = self.find(key) else { return Err(Conflict { actual: None, value }) };
         self.exchange_at(slot, is_expected, value)
@@ -762,10 +741,9 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn remove<Q>(&self, key: &Q) -> Option<Versioned<'_, V>>
+    pub fn remove<Q: ?Sized>(&self, key: &Q) -> Option<Versioned<'_, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         self.remove_if(key, |_| true)
     }
@@ -783,10 +761,9 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn remove_if<Q>(&self, key: &Q, test: impl FnMut(&V) -> bool) -> Option<Versioned<'_, V>>
+    pub fn remove_if<Q: ?Sized>(&self, key: &Q, test: impl FnMut(&V) -> bool) -> Option<Versioned<'_, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         let slot = self.find(key)?;
         self.remove_at(slot, test)
@@ -831,10 +808,10 @@ where
     /// # }
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        let mut position = Some(Position::START);
+        let mut position = Some(I::START);
         let mut slots = Vec::new();
         while let Some(from) = position {
-            position = self.map.component().table.step(from, &mut slots);
+            position = self.map.index().step(self.map.component(), &from, &mut slots);
             for slot in slots.drain(..) {
                 // SAFETY: a slot of this map that the table shows, under the pin.
                 let key: &K = unsafe { Slot::<K>::key(slot) };
@@ -884,7 +861,7 @@ where
             return false;
         }
         let new = Pending::stamped(value, Stamp::from_version(version));
-        let slot = self.slot_for(self.hash(&key), key);
+        let slot = self.slot_for(key);
         let worker = self.worker();
         let restored = worker.restore(self.map.component(), slot, new.version).is_ok();
         if restored {
@@ -911,10 +888,9 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn knows<Q>(&self, key: &Q) -> bool
+    pub fn knows<Q: ?Sized>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         self.find(key).is_some_and(|slot| matches!(self.worker().latest(slot), Latest::Version(_)))
     }

@@ -1,20 +1,21 @@
 //! Snapshots: a moment held still.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::iter::FusedIterator;
 use std::ptr;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::index::{Find, Hashed, Index, Lookup};
 use crate::map::Map;
 use crate::raw::chain::{self, VersionHeader};
-use crate::raw::engine::{Engine, Worker};
+use crate::raw::engine::{Engine, Session, Worker};
 use crate::raw::registry::Registered;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Position;
 use crate::raw::version::VersionNode;
-use crate::sync::{prefetch, watch};
+use crate::sync::{Guard, prefetch, watch};
 use crate::{ForeignStore, Versioned, tuning};
 
 /// A consistent view of all maps of a store at one moment. See [`Store::snapshot`](crate::Store::snapshot).
@@ -65,7 +66,7 @@ impl Snapshot {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn of<'s, K, V>(&'s self, map: &'s Map<K, V>) -> Result<SnapshotOf<'s, K, V>, ForeignStore> {
+    pub fn of<'s, K, V, I>(&'s self, map: &'s Map<K, V, I>) -> Result<SnapshotOf<'s, K, V, I>, ForeignStore> {
         if Arc::ptr_eq(&self.engine, map.engine()) {
             Ok(SnapshotOf { snapshot: self, map })
         } else {
@@ -81,11 +82,11 @@ impl Snapshot {
     /// # Examples
     /// See [`Store::snapshot`](crate::Store::snapshot).
     #[track_caller]
-    pub fn get<'s, K, V, Q>(&'s self, map: &'s Map<K, V>, key: &Q) -> Option<&'s V>
+    pub fn get<'s, K, V, I, Q: ?Sized>(&'s self, map: &'s Map<K, V, I>, key: &Q) -> Option<&'s V>
     where
-        K: Borrow<Q> + Hash + Eq + Clone + Send + Sync + 'static,
+        K: Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         self.own(map).get(key)
     }
@@ -107,16 +108,17 @@ impl Snapshot {
     /// # }
     /// ```
     #[track_caller]
-    pub fn iter<'s, K, V>(&'s self, map: &'s Map<K, V>) -> Iter<'s, K, V>
+    pub fn iter<'s, K, V, I>(&'s self, map: &'s Map<K, V, I>) -> Iter<'s, K, V, I>
     where
-        K: Hash + Eq + Clone + Send + Sync + 'static,
+        K: Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
+        I: Index<K>,
     {
         self.own(map).iter()
     }
 
     #[track_caller]
-    fn own<'s, K, V>(&'s self, map: &'s Map<K, V>) -> SnapshotOf<'s, K, V> {
+    pub(crate) fn own<'s, K, V, I>(&'s self, map: &'s Map<K, V, I>) -> SnapshotOf<'s, K, V, I> {
         match self.of(map) {
             Ok(view) => view,
             Err(foreign) => panic!("{foreign}"),
@@ -152,38 +154,57 @@ impl fmt::Debug for Snapshot {
 }
 
 /// One map as a snapshot sees it. See [`Snapshot::of`].
-pub struct SnapshotOf<'s, K, V> {
+pub struct SnapshotOf<'s, K, V, I = Hashed> {
     snapshot: &'s Snapshot,
-    map: &'s Map<K, V>,
+    map: &'s Map<K, V, I>,
 }
 
-impl<K, V> Clone for SnapshotOf<'_, K, V> {
+impl<K, V, I> Clone for SnapshotOf<'_, K, V, I> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<K, V> Copy for SnapshotOf<'_, K, V> {}
+impl<K, V, I> Copy for SnapshotOf<'_, K, V, I> {}
 
-impl<K, V> fmt::Debug for SnapshotOf<'_, K, V> {
+impl<K, V, I> fmt::Debug for SnapshotOf<'_, K, V, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SnapshotOf").field("snapshot", self.snapshot).field("map", &self.map.name()).finish()
     }
 }
 
-impl<'s, K, V> SnapshotOf<'s, K, V>
+impl<'s, K, V, I> SnapshotOf<'s, K, V, I> {
+    pub(crate) fn map(&self) -> &'s Map<K, V, I> {
+        self.map
+    }
+
+    /// Pins the calling thread, to look at slots.
+    pub(crate) fn pin(&self) -> Pinned {
+        let session = self.snapshot.engine.session();
+        Pinned { _guard: session.pin(), _session: session }
+    }
+}
+
+/// A thread's pin with its session.
+pub(crate) struct Pinned {
+    // Before the session: a guard must not outlive its handle.
+    _guard: Guard,
+    _session: Rc<Session>,
+}
+
+impl<'s, K, V, I> SnapshotOf<'s, K, V, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
     /// Returns the value that a key had.
     ///
     /// # Examples
     /// See [`Snapshot::of`].
-    pub fn get<Q>(&self, key: &Q) -> Option<&'s V>
+    pub fn get<Q: ?Sized>(&self, key: &Q) -> Option<&'s V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         self.versioned(key).map(Versioned::value)
     }
@@ -205,20 +226,13 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn versioned<Q>(&self, key: &Q) -> Option<Versioned<'s, V>>
+    pub fn versioned<Q: ?Sized>(&self, key: &Q) -> Option<Versioned<'s, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        I: Lookup<K, Q>,
     {
         let session = self.snapshot.engine.session();
         let _guard = session.pin();
-        let hash = self.map.hasher().hash_one(key);
-        let slot = self
-            .map
-            .component()
-            .table
-            // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
-            .find(hash, |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)?;
+        let slot = self.map.index().find(self.map.component(), key)?;
         self.read(slot, slot.head().1).map(|(_, seen)| seen)
     }
 
@@ -235,18 +249,26 @@ where
         Some((key, Versioned::new(value, version.stamp().version())))
     }
 
-    /// Iterates over keys and values, in no particular order.
+    /// Reads the slots of an index, which the caller has met under a pin that it still has.
+    pub(crate) fn read_all(&self, slots: Vec<&SlotHeader>) -> impl Iterator<Item = (&'s K, Versioned<'s, V>)> {
+        slots.iter().for_each(|slot| prefetch(ptr::from_ref(*slot)));
+        let heads: Vec<_> = slots.into_iter().map(|slot| (slot, slot.head())).collect();
+        heads.iter().for_each(|(_, (address, _))| prefetch(*address));
+        heads.into_iter().filter_map(|(slot, (_, head))| self.read(slot, head))
+    }
+
+    /// Iterates over keys and values: in the order of the keys on an ordered map, else in no particular one.
     ///
     /// # Consistency
     /// Exactly what the map held at the snapshot's moment, each key once.
     ///
     /// # Progress
     /// Lock-free. Pins for each step only; writers go on.
-    pub fn iter(&self) -> Iter<'s, K, V> {
-        self.iter_from(Position::START)
+    pub fn iter(&self) -> Iter<'s, K, V, I> {
+        self.iter_from(I::START)
     }
 
-    fn iter_from(&self, position: Position) -> Iter<'s, K, V> {
+    fn iter_from(&self, position: I::Position) -> Iter<'s, K, V, I> {
         Iter {
             view: *self,
             position: Some(position),
@@ -257,6 +279,31 @@ where
         }
     }
 
+    /// As [`iter`](Self::iter), with versions.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, u64>("map")?;
+    /// let version = map.pin().put(1, 10);
+    /// let still = store.snapshot();
+    /// let found: Vec<_> = still.of(&map)?.iter_versioned().map(|(key, seen)| (*key, seen.version())).collect();
+    /// assert_eq!(found, [(1, version)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn iter_versioned(&self) -> impl Iterator<Item = (&'s K, Versioned<'s, V>)> + use<'s, K, V, I> {
+        let mut iter = self.iter();
+        std::iter::from_fn(move || iter.next_versioned())
+    }
+}
+
+impl<'s, K, V> SnapshotOf<'s, K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
     /// Visits some entries from a position on, and says where to go on; `None` at the end. For scans in pieces: between them
     /// nothing is held but the snapshot.
     ///
@@ -287,31 +334,12 @@ where
     ) -> Option<ScanPosition> {
         let mut iter = self.iter_from(from.0);
         let mut visited = 0;
-        while let Some(from) = iter.position.filter(|_| visited < least) {
+        while let Some(from) = iter.position.take_if(|_| visited < least) {
             iter.refill(from);
             visited += iter.entries.len();
             iter.entries.drain(..).for_each(|(key, seen)| visit(key, seen));
         }
         iter.position.map(ScanPosition)
-    }
-
-    /// As [`iter`](Self::iter), with versions.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = stillpoint::Store::new();
-    /// let map = store.map::<u64, u64>("map")?;
-    /// let version = map.pin().put(1, 10);
-    /// let still = store.snapshot();
-    /// let found: Vec<_> = still.of(&map)?.iter_versioned().map(|(key, seen)| (*key, seen.version())).collect();
-    /// assert_eq!(found, [(1, version)]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn iter_versioned(&self) -> impl Iterator<Item = (&'s K, Versioned<'s, V>)> + use<'s, K, V> {
-        let mut iter = self.iter();
-        std::iter::from_fn(move || iter.next_versioned())
     }
 }
 
@@ -325,9 +353,10 @@ impl ScanPosition {
 }
 
 /// The keys and values of a map at a snapshot. See [`SnapshotOf::iter`].
-pub struct Iter<'s, K, V> {
-    view: SnapshotOf<'s, K, V>,
-    position: Option<Position>,
+#[expect(private_bounds, reason = "where a walk stands is the index's own matter")]
+pub struct Iter<'s, K, V, I: Find<K> = Hashed> {
+    view: SnapshotOf<'s, K, V, I>,
+    position: Option<I::Position>,
     /// Scratch of [`refill`](Self::refill), empty between its calls: these need its pin.
     slots: Vec<&'s SlotHeader>,
     /// As above: slots with their heads.
@@ -337,16 +366,17 @@ pub struct Iter<'s, K, V> {
     next: usize,
 }
 
-impl<K, V> fmt::Debug for Iter<'_, K, V> {
+impl<K, V, I: Index<K>> fmt::Debug for Iter<'_, K, V, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Iter").field("of", &self.view).finish_non_exhaustive()
     }
 }
 
-impl<'s, K, V> Iter<'s, K, V>
+impl<'s, K, V, I> Iter<'s, K, V, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
     fn next_versioned(&mut self) -> Option<(&'s K, Versioned<'s, V>)> {
         loop {
@@ -354,24 +384,29 @@ where
                 self.next += 1;
                 return Some(entry);
             }
-            self.refill(self.position?);
+            let from = self.position.take()?;
+            self.refill(from);
         }
     }
 
     /// Collects the next entries under one pin, in three passes over buckets, slots and versions: each asks for what the next
     /// one reads, so that the cache misses of a pass are waited for together.
-    fn refill(&mut self, mut from: Position) {
+    fn refill(&mut self, mut from: I::Position) {
         let session = self.view.snapshot.engine.session();
         let _guard = session.pin();
         self.entries.clear();
         self.next = 0;
         loop {
             let before = self.slots.len();
-            self.position = self.view.map.component().table.step(from, &mut self.slots);
+            let map = self.view.map;
+            let next = map.index().step(map.component(), &from, &mut self.slots);
             self.slots[before..].iter().for_each(|slot| prefetch(ptr::from_ref(*slot)));
-            match self.position {
+            match next {
                 Some(next) if self.slots.len() < tuning::SCAN_STEP => from = next,
-                _ => break,
+                next => {
+                    self.position = next;
+                    break;
+                }
             }
         }
         self.heads.extend(self.slots.drain(..).map(|slot| {
@@ -383,10 +418,11 @@ where
     }
 }
 
-impl<'s, K, V> Iterator for Iter<'s, K, V>
+impl<'s, K, V, I> Iterator for Iter<'s, K, V, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
     type Item = (&'s K, &'s V);
 
@@ -395,10 +431,11 @@ where
     }
 }
 
-impl<K, V> FusedIterator for Iter<'_, K, V>
+impl<K, V, I> FusedIterator for Iter<'_, K, V, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
 }
 

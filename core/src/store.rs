@@ -8,12 +8,14 @@ use std::sync::Arc;
 use dashmap::{DashMap, Entry};
 
 use crate::changes::Consumer;
+use crate::index::{Hashed, Sorted};
 use crate::map::{Map, MapShared};
 use crate::raw::component::Component;
 use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
+use crate::raw::ordered::Ordered;
 use crate::raw::stamp::Stamp;
 use crate::sync::HashState;
-use crate::{RegisterError, Snapshot, tuning};
+use crate::{OrderedMap, RegisterError, Snapshot, tuning};
 
 /// Live state: typed maps by name, and consistent snapshots across all of them.
 ///
@@ -90,11 +92,60 @@ impl Store {
         K: Hash + Eq + Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
     {
-        let types = type_name::<(K, V)>();
+        self.register(name, type_name::<(K, V)>(), |id| {
+            (Component::new::<K, V>(id), Hashed { hasher: self.shared.hasher.clone() })
+        })
+    }
+
+    /// Finds the ordered map with this name, or registers it.
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle.
+    ///
+    /// # Errors
+    /// [`RegisterError::OtherTypes`] if the name belongs to a component of other types, or to a map that is not ordered;
+    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// let orders = store.ordered_map::<u64, &str>("orders")?;
+    /// orders.pin().put(7, "seven");
+    /// orders.pin().put(3, "three");
+    ///
+    /// let still = store.snapshot();
+    /// assert!(still.iter(&orders).eq([(&3, &"three"), (&7, &"seven")]));
+    /// assert!(store.map::<u64, &str>("orders").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ordered_map<K, V>(&self, name: &str) -> Result<OrderedMap<K, V>, RegisterError>
+    where
+        K: Ord + Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
+        self.register(name, type_name::<OrderedMap<K, V>>(), |id| {
+            let index = Arc::new(Ordered::new());
+            (Component::with_index::<K, V>(id, Some(Arc::clone(&index) as Arc<_>)), Sorted::new(index))
+        })
+    }
+
+    fn register<K, V, I>(
+        &self,
+        name: &str,
+        types: &'static str,
+        make: impl FnOnce(u16) -> (Component, I),
+    ) -> Result<Map<K, V, I>, RegisterError>
+    where
+        K: Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        I: Send + Sync + 'static,
+    {
         let map = match self.shared.components.entry(name.to_owned()) {
             Entry::Occupied(entry) => {
                 let found = entry.get();
-                let map = Arc::clone(&found.map).downcast::<MapShared<K, V>>();
+                let map = Arc::clone(&found.map).downcast::<MapShared<K, V, I>>();
                 map.map_err(|_| RegisterError::OtherTypes {
                     name: name.to_owned(),
                     found: found.types,
@@ -102,13 +153,17 @@ impl Store {
                 })?
             }
             Entry::Vacant(entry) => {
-                let component = self
-                    .shared
-                    .engine
-                    .add_component(Component::new::<K, V>)
-                    .ok_or(RegisterError::TooMany { limit: COMPONENTS_MAX })?;
-                let hasher = self.shared.hasher.clone();
-                let map = Arc::new(MapShared::<K, V>::new(name, component, hasher));
+                let mut index = None;
+                let make = |id| {
+                    let (component, made) = make(id);
+                    index = Some(made);
+                    component
+                };
+                let component = self.shared.engine.add_component(make);
+                let (Some(component), Some(index)) = (component, index) else {
+                    return Err(RegisterError::TooMany { limit: COMPONENTS_MAX });
+                };
+                let map = Arc::new(MapShared::<K, V, I>::new(name, component, index));
                 entry.insert(Registered { types, map: Arc::clone(&map) as Arc<_> });
                 map
             }

@@ -39,6 +39,12 @@ pub(crate) const TABLE_BUCKETS: usize = either(8, 2);
 /// Entries in a bucket: with a word of tags they fill a cache line.
 pub(crate) const BUCKET_ENTRIES: usize = either(7, 2);
 
+/// Keys in a leaf of an ordered index: a copy of it, which every new key costs, is eight cache lines for small keys.
+pub(crate) const LEAF_KEYS: usize = either(32, 2);
+
+/// Children of an inner node of an ordered index.
+pub(crate) const INNER_CHILDREN: usize = either(32, 2);
+
 /// One bucket in so many may overflow before the table grows. With 7 entries a bucket, 1 in 8 overflow at a mean load of 4.9.
 pub(crate) const OVERFLOW_SHARE: usize = 8;
 

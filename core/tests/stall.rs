@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stillpoint::stall::{Stall, disarm, stall_before};
-use stillpoint::{Consumer, Cut, Handle, Map, MapPin, Snapshot};
+use stillpoint::{Consumer, Cut, Handle, Map, MapPin, OrderedMap, Snapshot};
 use support::operation::Operation;
 use support::oracle::{Oracle, Value, World};
 use support::random::Random;
@@ -41,6 +41,7 @@ const FOREVER: Duration = Duration::from_secs(60);
 struct Scene {
     world: World<u64>,
     cleared: Map<u64, Value>,
+    ordered: OrderedMap<u64, Value>,
     added: AtomicU64,
     taken: AtomicU64,
     still: Snapshot,
@@ -61,7 +62,9 @@ impl Scene {
         drop(pin);
         let cleared = world.store.map("cleared").unwrap();
         (0..20).for_each(|key| _ = cleared.pin().insert(key, Box::new(key)));
-        Self { world, cleared, added: AtomicU64::new(0), taken: AtomicU64::new(0), still }
+        let ordered = world.store.ordered_map("ordered").unwrap();
+        (0..200).for_each(|key| _ = ordered.pin().insert(key * 10, Box::new(key)));
+        Self { world, cleared, ordered, added: AtomicU64::new(0), taken: AtomicU64::new(0), still }
     }
 
     fn pin(&self) -> MapPin<'_, u64, Value> {
@@ -127,7 +130,14 @@ impl Scene {
         self.cleared.pin().put(random.below(20), Box::new(0));
         self.cleared.pin().retain(|key, _| key % 3 == 0);
         self.cleared.pin().clear();
+        // Enough for the leaves that the stopped thread is at to split and to go.
+        for key in (0..64).map(|nth| 995 + nth).chain([random.below(3_000)]) {
+            self.ordered.pin().put(key, Box::new(key));
+        }
+        (995..1_050).for_each(|key| _ = self.ordered.pin().remove(&key));
         let now = self.world.store.snapshot();
+        assert!(now.range(&self.ordered, 900..1_100).map(|(key, _)| key).is_sorted());
+        assert!(now.range(&self.ordered, ..50).rev().count() >= 5);
         assert!(now.iter(map).count() >= STILL.clone().count());
         self.compare_still(&self.still);
         // Enough to grow the table, to close batches of garbage, to fill blocks of the backlog and to purge.
@@ -151,6 +161,12 @@ impl Scene {
         assert_eq!(left + taken, added, "what was added is there or was taken");
         assert!(STILL.clone().all(|key| pin.get(&key).map(|value| **value) == Some(key + 1)));
         drop(pin);
+        let all = self.world.store.snapshot();
+        assert!(
+            (0..200).filter(|nth| !(99..106).contains(nth)).all(|nth| all.get(&self.ordered, &(nth * 10)).is_some())
+        );
+        assert_eq!(self.ordered.len(), all.iter(&self.ordered).count());
+        drop(all);
         assert_eq!(map.len(), self.world.store.snapshot().iter(map).count());
         assert!((0..10_000).any(|_| !self.world.store.maintain()), "maintaining comes to an end");
         let mut consumer = self.world.store.consumer();
@@ -291,6 +307,12 @@ static VICTIMS: LazyLock<Vec<Victim>> = LazyLock::new(|| {
                 assert_eq!(handle.get(&pin).map(|value| **value), Some(1));
             },
         },
+        victim("a key that splits a leaf of an ordered map", |scene, _| {
+            (1_000..1_040).for_each(|key| _ = scene.ordered.pin().put(key, Box::new(key)));
+        }),
+        victim("keys that go from an ordered map", |scene, _| {
+            (99..105).for_each(|nth| _ = scene.ordered.pin().remove(&(nth * 10)));
+        }),
         victim("get_many", |scene, _| scene.pin().get_many(&[0, ABSENT, 1, REMOVED], |_, _| ())),
         victim("update_many", |scene, _| {
             let updated = scene.pin().update_many(&[0, 1, OWN], |_, n| Box::new(**n + 1));

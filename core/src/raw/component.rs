@@ -2,6 +2,7 @@
 
 use std::alloc::Layout;
 use std::ptr;
+use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
@@ -19,13 +20,22 @@ const NEVER: u64 = u64::MAX;
 
 /// A map, as the protocols see it.
 pub(crate) struct Component {
+    /// Finds slots by hash; unused if there is another index.
     pub(crate) table: Table,
+    /// Another index, which slots are taken out of when they are purged.
+    index: Option<Arc<dyn Unlink>>,
     pub(crate) arena: Arena,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
     counts: [CachePadded<Counts>; LEN_STRIPES],
     /// The era from which on tombstones are purged: see [`detach_base`](Self::detach_base).
     purge_from: AtomicU64,
+}
+
+/// An index from which slots can be taken out.
+pub(crate) trait Unlink: Send + Sync {
+    /// Takes a purged slot out. Anyone may, any number of times. The caller is pinned.
+    fn unlink(&self, slot: &SlotHeader, retire: &mut dyn FnMut(Retired));
 }
 
 /// A stripe of a component's counters.
@@ -43,13 +53,27 @@ impl Counts {
 impl Component {
     /// A component with keys of type `K` and values of type `V`.
     pub(crate) fn new<K, V>(id: u16) -> Self {
+        Self::with_index::<K, V>(id, None)
+    }
+
+    /// As [`new`](Self::new), with keys that are found by another index than the table.
+    pub(crate) fn with_index<K, V>(id: u16, index: Option<Arc<dyn Unlink>>) -> Self {
         Self {
             table: Table::new(),
+            index,
             arena: Arena::new(Layout::new::<Slot<K>>(), id),
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
             counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
             purge_from: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a purged slot out of the index. Anyone may, any number of times. The caller is pinned.
+    pub(crate) fn unlink(&self, slot: &SlotHeader, mut retire: impl FnMut(Retired)) {
+        match &self.index {
+            Some(index) => index.unlink(slot, &mut retire),
+            None => self.table.unlink(slot, retire),
         }
     }
 

@@ -419,7 +419,7 @@ impl<'g> Worker<'g> {
         }
         component.count_slot(self.record.stripe, -1);
         if rule::holds(Rule::UnlinkBeforeRetire) {
-            component.table.unlink(slot, |garbage| self.retire(garbage));
+            component.unlink(slot, |garbage| self.retire(garbage));
         }
         // SAFETY: taken off the head by us alone.
         self.retire(unsafe { component.retire_version(seen) });

@@ -10,6 +10,7 @@ pub(crate) mod component;
 pub(crate) mod engine;
 pub(crate) mod era;
 pub(crate) mod notes;
+pub(crate) mod ordered;
 pub(crate) mod place;
 pub(crate) mod record;
 pub(crate) mod registry;

@@ -52,6 +52,8 @@ pub enum Rule {
     MoveBeforeInsert,
     /// Whoever inserts a slot, or meets one whose tag is missing, sets the tag before going on.
     TagBeforeUse,
+    /// An inner node's links are frozen before a copy takes its place.
+    FreezeBeforeFold,
     /// A key is purged by a compare-and-swap on its head, so that no write is lost under it.
     PurgeByHead,
     /// A purged slot is unlinked from the table before it is retired.
