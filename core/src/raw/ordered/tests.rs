@@ -1,12 +1,12 @@
 //! The index against a plain ordered map, alone and beside other threads.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::raw::era::RetireQueue;
+use crate::sync::{AtomicBool, Ordering};
 
 /// An index of numbers or texts, and where their slots come from.
 struct Index<K: Ord + Clone> {
@@ -154,6 +154,7 @@ fn many_threads() {
             })
             .collect();
         let walker = scope.spawn(|| {
+            // Relaxed: ends a loop, and publishes nothing.
             while !done.load(Ordering::Relaxed) {
                 let all = index.ascending(None);
                 assert!(all.is_sorted_by(|one, other| one < other), "out of order, or twice");
