@@ -1,0 +1,122 @@
+//! Everything at once, for as long as was asked for: laws hold at every snapshot, and memory stays flat.
+//!
+//! A soak has laps. In a lap all roles work; at its end everybody goes, and what is left must be what is visible. Between laps
+//! neither values nor bytes may have grown; within a lap, what is in use may not climb. `STILLPOINT_SECONDS` says for how long,
+//! `STILLPOINT_SEED` with which seed. One test alone in its program: it counts the bytes of the whole process.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod roles;
+mod world;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use support::alloc::Counting;
+use world::{WORKERS, World};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting::new();
+
+const LAPS: u32 = 5;
+/// Times in a lap at which memory is looked at.
+const LOOKS: u32 = 40;
+/// What may come to be needed after the first lap: a thread more at once, a longer list to spare.
+const SLACK: isize = 1 << 20;
+
+/// Memory at a moment, in KiB.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    counted: isize,
+    resident: usize,
+}
+
+impl Memory {
+    fn now() -> Self {
+        Self { counted: ALLOCATOR.bytes() >> 10, resident: resident() }
+    }
+}
+
+/// What the system says that the process has in memory, in KiB; zero where it doesn't say.
+fn resident() -> usize {
+    let pages = fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()));
+    pages.unwrap_or(0) * 4
+}
+
+/// Lets all roles work for a time; returns memory as it was meanwhile.
+fn lap(world: &World, seed: u64, time: Duration) -> Vec<Memory> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mut roles = Vec::new();
+        for worker in 0..WORKERS {
+            roles.push(scope.spawn({
+                let is_over = &is_over;
+                move || roles::workers(world, seed + worker, is_over)
+            }));
+        }
+        roles.push(scope.spawn(|| roles::keep_snapshots(world, seed + 10, &is_over)));
+        roles.push(scope.spawn(|| roles::follow(world, seed + 11, &is_over)));
+        roles.push(scope.spawn(|| roles::follow(world, seed + 12, &is_over)));
+        let began = Instant::now();
+        let mut looks = Vec::new();
+        while began.elapsed() < time && !roles.iter().any(|role| role.is_finished()) {
+            thread::sleep(time / LOOKS);
+            looks.push(Memory::now());
+        }
+        is_over.store(true, Ordering::Relaxed);
+        looks
+    })
+}
+
+fn asked_for(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text:?}")))
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "shown by the test runner on request: memory over time")]
+fn laws_hold_and_memory_is_flat() {
+    let time = Duration::from_secs(asked_for("STILLPOINT_SECONDS").unwrap_or(5)) / LAPS;
+    let seed = asked_for("STILLPOINT_SEED").unwrap_or(1);
+    let world = World::new();
+    // After a lap: bytes beside slots and tables, bytes of these, and the most that was in use in it.
+    let mut after: Vec<(isize, usize, isize)> = Vec::new();
+    for number in 0..LAPS {
+        let began = (world.store.tick(), world.census.made());
+        let looks = lap(&world, seed + 100 * u64::from(number), time);
+        let most = looks.iter().map(|look| look.counted).max().unwrap_or(0);
+        let quarter = looks.len() / 4;
+        let mean =
+            |looks: &[Memory]| looks.iter().map(|look| look.counted).sum::<isize>() / looks.len().max(1).cast_signed();
+        let (early, late) = (mean(&looks[quarter..2 * quarter]), mean(&looks[3 * quarter..]));
+        world.settle();
+        let (index, settled) = (world.index_bytes(), Memory::now());
+        after.push((ALLOCATOR.bytes() - index.cast_signed(), index, most));
+        println!(
+            "lap {number}: {} values written, {} ticks; KiB counted: {early} early, {late} late, {most} at most, {} settled, \
+             of which {} are slots and tables; KiB resident: {} to {}",
+            world.census.made() - began.1,
+            world.store.tick() - began.0,
+            settled.counted,
+            index >> 10,
+            looks.iter().map(|look| look.resident).min().unwrap_or(0),
+            looks.iter().map(|look| look.resident).max().unwrap_or(0),
+        );
+        // Short laps are all ups and downs.
+        if time > Duration::from_secs(10) {
+            assert!(late < 2 * early, "memory in use climbs within a lap: from {early} to {late} KiB");
+        }
+    }
+    let first = after[0];
+    for (number, &(rest, index, most)) in after.iter().enumerate().skip(1) {
+        assert!(rest < first.0 + SLACK, "after lap {number} {rest} bytes are left, after the first {}", first.0);
+        assert!(
+            index < 4 * first.1 + (4 << 20),
+            "slots and tables: {index} bytes after lap {number}, {} first",
+            first.1
+        );
+        assert!(most < 3 * first.2 + (8 << 10), "in lap {number} {most} KiB were in use, in the first {}", first.2);
+    }
+}
