@@ -1,6 +1,6 @@
 //! Hot state that never waits, and that can be held still at any moment.
 //!
-//! A [`Store`] holds typed [`Map`]s by name. Many threads read and update them without locks; [`Store::snapshot`] gives a
+//! A [`Store`] holds typed [`Map`]s and [`Cell`]s by name. Many threads read and update them without locks; [`Store::snapshot`] gives a
 //! consistent view of everything, at a cost that does not depend on how much there is.
 //!
 //! ```
@@ -44,6 +44,7 @@
 //! If one thread owns the state, a `HashMap` is faster. If values are large and change often, remember that an update writes a
 //! whole new value.
 
+mod cell;
 mod changes;
 mod error;
 mod handle;
@@ -56,8 +57,9 @@ mod sync;
 mod tuning;
 mod version;
 
+pub use cell::{Cell, CellPin, Loaded};
 pub use changes::{Change, Consumer, Cut};
-pub use error::{Conflict, ForeignStore, RegisterError};
+pub use error::{ComponentKind, Conflict, ForeignStore, RegisterError};
 pub use handle::Handle;
 pub use map::{Map, MapPin};
 pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};

@@ -13,9 +13,9 @@ use crate::raw::component::Component;
 use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
 use crate::raw::stamp::Stamp;
 use crate::sync::HashState;
-use crate::{RegisterError, Snapshot, tuning};
+use crate::{Cell, ComponentKind, RegisterError, Snapshot, tuning};
 
-/// Live state: typed maps by name, and consistent snapshots across all of them.
+/// Live state: typed maps and cells by name, and consistent snapshots across all of them.
 ///
 /// A store is a handle, cheap to clone; all clones are the same store. It goes when the last handle, map and snapshot of it
 /// has gone.
@@ -51,6 +51,7 @@ struct StoreShared {
 
 /// A component as the registry by name knows it.
 struct Registered {
+    kind: ComponentKind,
     types: &'static str,
     map: Arc<dyn Any + Send + Sync>,
 }
@@ -73,7 +74,8 @@ impl Store {
     /// Blocking: takes a lock of the registry. Do this once and keep the handle.
     ///
     /// # Errors
-    /// [`RegisterError::OtherTypes`] if the name belongs to a component of other types;
+    /// [`RegisterError::OtherTypes`] if the name belongs to a map of other types;
+    /// [`RegisterError::OtherKind`] if it belongs to a cell;
     /// [`RegisterError::TooMany`] beyond 65,535 components.
     ///
     /// # Examples
@@ -90,10 +92,50 @@ impl Store {
         K: Hash + Eq + Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
     {
-        let types = type_name::<(K, V)>();
+        self.register(name, ComponentKind::Map, type_name::<(K, V)>())
+    }
+
+    /// Finds the cell with this name, or registers it with an initial value. The value that is not needed is dropped.
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle.
+    ///
+    /// # Errors
+    /// [`RegisterError::OtherTypes`] if the name belongs to a cell of another type;
+    /// [`RegisterError::OtherKind`] if it belongs to a map;
+    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// let config = store.cell("config", "first".to_owned())?;
+    /// let still = store.snapshot();
+    /// let version = config.set("second".to_owned());
+    /// config.update(|text| format!("{text} and last"));
+    /// assert_eq!(*config.load(), "second and last");
+    /// assert!(config.load().version() > version);
+    /// assert_eq!(still.load(&config).map(String::as_str), Some("first"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cell<S: Send + Sync + 'static>(&self, name: &str, initial: S) -> Result<Cell<S>, RegisterError> {
+        let map = self.register::<(), S>(name, ComponentKind::Cell, type_name::<S>())?;
+        Ok(Cell::new(map, initial))
+    }
+
+    fn register<K, V>(&self, name: &str, kind: ComponentKind, types: &'static str) -> Result<Map<K, V>, RegisterError>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
         let map = match self.shared.components.entry(name.to_owned()) {
             Entry::Occupied(entry) => {
                 let found = entry.get();
+                if found.kind != kind {
+                    let (name, found) = (name.to_owned(), found.kind);
+                    return Err(RegisterError::OtherKind { name, found, expected: kind });
+                }
                 let map = Arc::clone(&found.map).downcast::<MapShared<K, V>>();
                 map.map_err(|_| RegisterError::OtherTypes {
                     name: name.to_owned(),
@@ -109,7 +151,7 @@ impl Store {
                     .ok_or(RegisterError::TooMany { limit: COMPONENTS_MAX })?;
                 let hasher = self.shared.hasher.clone();
                 let map = Arc::new(MapShared::<K, V>::new(name, component, hasher));
-                entry.insert(Registered { types, map: Arc::clone(&map) as Arc<_> });
+                entry.insert(Registered { kind, types, map: Arc::clone(&map) as Arc<_> });
                 map
             }
         };

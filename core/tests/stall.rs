@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stillpoint::stall::{Stall, disarm, stall_before};
-use stillpoint::{Consumer, Cut, Handle, Map, MapPin, Snapshot};
+use stillpoint::{Cell, Consumer, Cut, Handle, Map, MapPin, Snapshot};
 use support::operation::Operation;
 use support::oracle::{Oracle, Value, World};
 use support::random::Random;
@@ -41,6 +41,7 @@ const FOREVER: Duration = Duration::from_secs(60);
 struct Scene {
     world: World<u64>,
     cleared: Map<u64, Value>,
+    cell: Cell<Value>,
     added: AtomicU64,
     taken: AtomicU64,
     still: Snapshot,
@@ -61,7 +62,8 @@ impl Scene {
         drop(pin);
         let cleared = world.store.map("cleared").unwrap();
         (0..20).for_each(|key| _ = cleared.pin().insert(key, Box::new(key)));
-        Self { world, cleared, added: AtomicU64::new(0), taken: AtomicU64::new(0), still }
+        let cell = world.store.cell("cell", Box::new(0)).unwrap();
+        Self { world, cleared, cell, added: AtomicU64::new(0), taken: AtomicU64::new(0), still }
     }
 
     fn pin(&self) -> MapPin<'_, u64, Value> {
@@ -127,7 +129,12 @@ impl Scene {
         self.cleared.pin().put(random.below(20), Box::new(0));
         self.cleared.pin().retain(|key, _| key % 3 == 0);
         self.cleared.pin().clear();
+        let cell = self.cell.pin();
+        let seen = cell.update(|n| Box::new(**n + 2)).version();
+        let _ = cell.compare_exchange(seen, Box::new(0));
+        self.cell.set(Box::new(0));
         let now = self.world.store.snapshot();
+        assert!(now.load(&self.cell).is_some());
         assert!(now.iter(map).count() >= STILL.clone().count());
         self.compare_still(&self.still);
         // Enough to grow the table, to close batches of garbage, to fill blocks of the backlog and to purge.
@@ -295,6 +302,13 @@ static VICTIMS: LazyLock<Vec<Victim>> = LazyLock::new(|| {
         victim("update_many", |scene, _| {
             let updated = scene.pin().update_many(&[0, 1, OWN], |_, n| Box::new(**n + 1));
             (0..updated).for_each(|_| scene.add(true));
+        }),
+        victim("load of a cell", |scene, _| assert!(**scene.cell.load() < u64::MAX)),
+        victim("update of a cell", |scene, _| _ = scene.cell.update(|n| Box::new(**n + 1))),
+        victim("set of a cell", |scene, _| _ = scene.cell.set(Box::new(1))),
+        victim("compare_exchange of a cell", |scene, _| {
+            let pin = scene.cell.pin();
+            let _ = pin.compare_exchange(pin.versioned().version(), Box::new(1));
         }),
         victim("a snapshot that is taken", |scene, prepared| {
             prepared.snapshot = Some(scene.world.store.snapshot());
