@@ -4,6 +4,7 @@ use std::any::{Any, type_name};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::{DashMap, Entry};
 
@@ -13,7 +14,7 @@ use crate::raw::component::Component;
 use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
 use crate::raw::stamp::Stamp;
 use crate::sync::HashState;
-use crate::{Cell, ComponentKind, RegisterError, Snapshot, tuning};
+use crate::{Cell, ComponentKind, Latest, RegisterError, Snapshot, tuning};
 
 /// Live state: typed maps and cells by name, and consistent snapshots across all of them.
 ///
@@ -183,6 +184,35 @@ impl Store {
     /// ```
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(Arc::clone(&self.shared.engine))
+    }
+
+    /// Publishes snapshots: many readers share one, which is replaced when it is older than `max_age`.
+    ///
+    /// For readers that come more often than they need the very latest: each [`snapshot`](Self::snapshot) of their own would move the
+    /// clock, and make writers keep and note one more version of what they write next. For whoever must see all that was written
+    /// before, also by itself, [`snapshot`](Self::snapshot) is the one to ask.
+    ///
+    /// What is published keeps the older values that it sees in memory until it is replaced, which a load does, or
+    /// [cleared](Latest::clear). It keeps the store.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// use std::time::Duration;
+    ///
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, u64>("map")?;
+    /// map.pin().put(1, 10);
+    /// let latest = store.latest(Duration::from_secs(3600));
+    /// assert_eq!(latest.load().get(&map, &1), Some(&10));
+    /// map.pin().put(1, 11);
+    /// assert_eq!(latest.load().get(&map, &1), Some(&10)); // not an hour old
+    /// assert_eq!(store.snapshot().get(&map, &1), Some(&11));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn latest(&self, max_age: Duration) -> Latest {
+        Latest::new(self.clone(), max_age)
     }
 
     /// Does some of the work that writers otherwise do on the side: prunes what ended snapshots saw, purges removed keys, and
