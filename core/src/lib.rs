@@ -57,6 +57,8 @@ mod store;
 mod sync;
 mod tuning;
 mod version;
+mod wait;
+mod watch;
 
 pub use cell::{Cell, CellPin, Loaded};
 pub use changes::{Change, Consumer, Cut};
@@ -67,6 +69,7 @@ pub use published::{Latest, Published};
 pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
 pub use store::{Store, StoreStats};
 pub use version::{Version, Versioned};
+pub use watch::{Changed, News, Watch};
 
 #[cfg(loom)]
 pub mod rules {

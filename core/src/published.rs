@@ -93,6 +93,49 @@ impl Latest {
         }
     }
 
+    /// Returns what is published, however old it is; takes and publishes a snapshot if there is none.
+    ///
+    /// For readers beside a thread that calls [`renew`](Self::renew) at its own times: those set the age.
+    ///
+    /// # Cost
+    /// One load of `arc-swap`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// # use std::time::Duration;
+    /// let store = stillpoint::Store::new();
+    /// let cell = store.cell("cell", 1)?;
+    /// let latest = store.latest(Duration::ZERO);
+    /// assert_eq!(latest.last().load(&cell), Some(&1));
+    /// cell.set(2);
+    /// assert_eq!(latest.last().load(&cell), Some(&1));
+    /// latest.renew();
+    /// assert_eq!(latest.last().load(&cell), Some(&2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn last(&self) -> Published {
+        let shared = &*self.shared;
+        loop {
+            let seen = shared.published.load();
+            if seen.is_some() {
+                return Published(seen);
+            }
+            shared.published.replace(&seen, Timed::take(&shared.store));
+        }
+    }
+
+    /// Takes a snapshot and publishes it, unless another one has been published meanwhile.
+    ///
+    /// # Examples
+    /// See [`last`](Self::last).
+    pub fn renew(&self) {
+        let shared = &*self.shared;
+        let seen = shared.published.load();
+        shared.published.replace(&seen, Timed::take(&shared.store));
+    }
+
     /// Lets go of what is published, and with it of the older values that it holds in memory. The next load takes a new snapshot.
     ///
     /// For a store whose readers pause: nobody renews the snapshot while nobody loads it.

@@ -310,6 +310,25 @@ static VICTIMS: LazyLock<Vec<Victim>> = LazyLock::new(|| {
             let pin = scene.cell.pin();
             let _ = pin.compare_exchange(pin.versioned().version(), Box::new(1));
         }),
+        victim("a watch that is asked", |scene, _| _ = scene.world.maps[0].watch(0).poll().is_some()),
+        victim("a watch that waits", |scene, _| {
+            _ = scene.world.maps[0].watch(OWN).wait_for(Duration::from_millis(1)).is_some();
+        }),
+        Victim {
+            name: "a write that wakes",
+            prepare: |scene| {
+                // A thread that waits for the key, for as long as the scene is there.
+                let mut watch = scene.world.maps[0].watch(OWN + 950);
+                thread::spawn(move || watch.wait_for(FOREVER).is_some());
+                thread::sleep(Duration::from_millis(1));
+                warm(scene)
+            },
+            act: |scene, _| _ = scene.pin().put(OWN + 950, Box::new(1)),
+        },
+        victim("a published snapshot", |scene, _| {
+            let latest = scene.world.store.latest(Duration::ZERO);
+            assert!(latest.load().load(&scene.cell).is_some());
+        }),
         victim("a snapshot that is taken", |scene, prepared| {
             prepared.snapshot = Some(scene.world.store.snapshot());
         }),
