@@ -5,6 +5,28 @@ use std::fmt;
 
 use crate::{Version, Versioned};
 
+/// What a component of a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ComponentKind {
+    /// A [`Map`](crate::Map).
+    Map,
+    /// An [`OrderedMap`](crate::OrderedMap).
+    OrderedMap,
+    /// A [`Cell`](crate::Cell).
+    Cell,
+}
+
+impl fmt::Display for ComponentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Map => "a map",
+            Self::OrderedMap => "an ordered map",
+            Self::Cell => "a cell",
+        })
+    }
+}
+
 /// A component could not be registered or found by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,6 +39,15 @@ pub enum RegisterError {
         found: &'static str,
         /// The types that were asked for.
         expected: &'static str,
+    },
+    /// The name belongs to a component of another kind. Choose another name.
+    OtherKind {
+        /// The component's name.
+        name: String,
+        /// What it is.
+        found: ComponentKind,
+        /// What was asked for.
+        expected: ComponentKind,
     },
     /// The store holds as many components as it can number.
     TooMany {
@@ -32,6 +63,9 @@ impl fmt::Display for RegisterError {
                 f,
                 "component {name:?} is a {found}, not a {expected}: ask for it with the types that it was registered with"
             ),
+            Self::OtherKind { name, found, expected } => {
+                write!(f, "component {name:?} is {found}, not {expected}: choose another name")
+            }
             Self::TooMany { limit } => {
                 write!(f, "the store holds {limit} components, and can't number more")
             }
@@ -43,11 +77,11 @@ impl Error for RegisterError {}
 
 /// A handle or snapshot of one store was used with another's.
 ///
-/// Take the snapshot from the store that the map is of.
+/// Take the snapshot from the store that the map or cell is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ForeignStore {
-    /// The name of the map that was asked for.
+    /// The name of the map or cell that was asked for.
     pub component: String,
 }
 
@@ -55,7 +89,7 @@ impl fmt::Display for ForeignStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "map {:?} belongs to another store than the snapshot: take the snapshot from the map's own store",
+            "component {:?} belongs to another store than the snapshot: take the snapshot from the component's own store",
             self.component
         )
     }

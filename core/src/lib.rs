@@ -1,6 +1,6 @@
 //! Hot state that never waits, and that can be held still at any moment.
 //!
-//! A [`Store`] holds typed [`Map`]s by name. Many threads read and update them without locks; [`Store::snapshot`] gives a
+//! A [`Store`] holds typed [`Map`]s and [`Cell`]s by name. Many threads read and update them without locks; [`Store::snapshot`] gives a
 //! consistent view of everything, at a cost that does not depend on how much there is.
 //!
 //! ```
@@ -44,6 +44,7 @@
 //! If one thread owns the state, a `HashMap` is faster. If values are large and change often, remember that an update writes a
 //! whole new value.
 
+mod cell;
 mod changes;
 mod error;
 mod handle;
@@ -51,22 +52,28 @@ mod index;
 mod many;
 mod map;
 mod ordered;
+mod published;
 mod raw;
 mod snapshot;
 mod store;
 mod sync;
 mod tuning;
 mod version;
+mod wait;
+mod watch;
 
+pub use cell::{Cell, CellPin, Loaded};
 pub use changes::{Change, Consumer, Cut};
-pub use error::{Conflict, ForeignStore, RegisterError};
+pub use error::{ComponentKind, Conflict, ForeignStore, RegisterError};
 pub use handle::Handle;
 pub use index::{Hashed, Index, Lookup, Sorted};
 pub use map::{Map, MapPin};
 pub use ordered::{OrderedMap, OrderedMapPin, Prefix, Range};
+pub use published::{Latest, Published};
 pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
 pub use store::{Store, StoreStats};
 pub use version::{Version, Versioned};
+pub use watch::{Changed, News, Watch};
 
 #[cfg(loom)]
 pub mod rules {

@@ -236,6 +236,13 @@ where
         self.read(slot, slot.head().1).map(|(_, seen)| seen)
     }
 
+    /// The value and version that a slot of the map had.
+    pub(crate) fn versioned_at(&self, slot: &SlotHeader) -> Option<Versioned<'s, V>> {
+        let session = self.snapshot.engine.session();
+        let _guard = session.pin();
+        self.read(slot, slot.head().1).map(|(_, seen)| seen)
+    }
+
     /// What the snapshot sees in a slot, from its head. The caller is pinned; what is returned needs no pin.
     #[inline]
     fn read(&self, slot: &SlotHeader, head: Head<'_>) -> Option<(&'s K, Versioned<'s, V>)> {

@@ -4,6 +4,7 @@ use std::any::{Any, type_name};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::{DashMap, Entry};
 
@@ -15,9 +16,9 @@ use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
 use crate::raw::ordered::Ordered;
 use crate::raw::stamp::Stamp;
 use crate::sync::HashState;
-use crate::{OrderedMap, RegisterError, Snapshot, tuning};
+use crate::{Cell, ComponentKind, Latest, OrderedMap, RegisterError, Snapshot, tuning};
 
-/// Live state: typed maps by name, and consistent snapshots across all of them.
+/// Live state: typed maps and cells by name, and consistent snapshots across all of them.
 ///
 /// A store is a handle, cheap to clone; all clones are the same store. It goes when the last handle, map and snapshot of it
 /// has gone.
@@ -53,6 +54,7 @@ struct StoreShared {
 
 /// A component as the registry by name knows it.
 struct Registered {
+    kind: ComponentKind,
     types: &'static str,
     map: Arc<dyn Any + Send + Sync>,
 }
@@ -75,7 +77,8 @@ impl Store {
     /// Blocking: takes a lock of the registry. Do this once and keep the handle.
     ///
     /// # Errors
-    /// [`RegisterError::OtherTypes`] if the name belongs to a component of other types;
+    /// [`RegisterError::OtherTypes`] if the name belongs to a map of other types;
+    /// [`RegisterError::OtherKind`] if it belongs to a cell;
     /// [`RegisterError::TooMany`] beyond 65,535 components.
     ///
     /// # Examples
@@ -92,9 +95,7 @@ impl Store {
         K: Hash + Eq + Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
     {
-        self.register(name, type_name::<(K, V)>(), |id| {
-            (Component::new::<K, V>(id), Hashed { hasher: self.shared.hasher.clone() })
-        })
+        self.register(name, ComponentKind::Map, type_name::<(K, V)>(), |id| self.hashed::<K, V>(id))
     }
 
     /// Finds the ordered map with this name, or registers it.
@@ -103,7 +104,8 @@ impl Store {
     /// Blocking: takes a lock of the registry. Do this once and keep the handle.
     ///
     /// # Errors
-    /// [`RegisterError::OtherTypes`] if the name belongs to a component of other types, or to a map that is not ordered;
+    /// [`RegisterError::OtherTypes`] if the name belongs to an ordered map of other types;
+    /// [`RegisterError::OtherKind`] if it belongs to a cell or a map that is not ordered;
     /// [`RegisterError::TooMany`] beyond 65,535 components.
     ///
     /// # Examples
@@ -125,15 +127,51 @@ impl Store {
         K: Ord + Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
     {
-        self.register(name, type_name::<OrderedMap<K, V>>(), |id| {
+        self.register(name, ComponentKind::OrderedMap, type_name::<(K, V)>(), |id| {
             let index = Arc::new(Ordered::new());
             (Component::with_index::<K, V>(id, Some(Arc::clone(&index) as Arc<_>)), Sorted::new(index))
         })
     }
 
+    /// Finds the cell with this name, or registers it with an initial value. The value that is not needed is dropped.
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle.
+    ///
+    /// # Errors
+    /// [`RegisterError::OtherTypes`] if the name belongs to a cell of another type;
+    /// [`RegisterError::OtherKind`] if it belongs to a map;
+    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// let config = store.cell("config", "first".to_owned())?;
+    /// let still = store.snapshot();
+    /// let version = config.set("second".to_owned());
+    /// config.update(|text| format!("{text} and last"));
+    /// assert_eq!(*config.load(), "second and last");
+    /// assert!(config.load().version() > version);
+    /// assert_eq!(still.load(&config).map(String::as_str), Some("first"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cell<S: Send + Sync + 'static>(&self, name: &str, initial: S) -> Result<Cell<S>, RegisterError> {
+        let map =
+            self.register::<(), S, Hashed>(name, ComponentKind::Cell, type_name::<S>(), |id| self.hashed::<(), S>(id))?;
+        Ok(Cell::new(map, initial))
+    }
+
+    /// A component whose keys are found by hash.
+    fn hashed<K: 'static, V: 'static>(&self, id: u16) -> (Component, Hashed) {
+        (Component::new::<K, V>(id), Hashed { hasher: self.shared.hasher.clone() })
+    }
+
     fn register<K, V, I>(
         &self,
         name: &str,
+        kind: ComponentKind,
         types: &'static str,
         make: impl FnOnce(u16) -> (Component, I),
     ) -> Result<Map<K, V, I>, RegisterError>
@@ -145,6 +183,10 @@ impl Store {
         let map = match self.shared.components.entry(name.to_owned()) {
             Entry::Occupied(entry) => {
                 let found = entry.get();
+                if found.kind != kind {
+                    let (name, found) = (name.to_owned(), found.kind);
+                    return Err(RegisterError::OtherKind { name, found, expected: kind });
+                }
                 let map = Arc::clone(&found.map).downcast::<MapShared<K, V, I>>();
                 map.map_err(|_| RegisterError::OtherTypes {
                     name: name.to_owned(),
@@ -164,7 +206,7 @@ impl Store {
                     return Err(RegisterError::TooMany { limit: COMPONENTS_MAX });
                 };
                 let map = Arc::new(MapShared::<K, V, I>::new(name, component, index));
-                entry.insert(Registered { types, map: Arc::clone(&map) as Arc<_> });
+                entry.insert(Registered { kind, types, map: Arc::clone(&map) as Arc<_> });
                 map
             }
         };
@@ -196,6 +238,35 @@ impl Store {
     /// ```
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(Arc::clone(&self.shared.engine))
+    }
+
+    /// Publishes snapshots: many readers share one, which is replaced when it is older than `max_age`.
+    ///
+    /// For readers that come more often than they need the very latest: each [`snapshot`](Self::snapshot) of their own would move the
+    /// clock, and make writers keep and note one more version of what they write next. For whoever must see all that was written
+    /// before, also by itself, [`snapshot`](Self::snapshot) is the one to ask.
+    ///
+    /// What is published keeps the older values that it sees in memory until it is replaced, which a load does, or
+    /// [cleared](Latest::clear). It keeps the store.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// use std::time::Duration;
+    ///
+    /// let store = stillpoint::Store::new();
+    /// let map = store.map::<u64, u64>("map")?;
+    /// map.pin().put(1, 10);
+    /// let latest = store.latest(Duration::from_secs(3600));
+    /// assert_eq!(latest.load().get(&map, &1), Some(&10));
+    /// map.pin().put(1, 11);
+    /// assert_eq!(latest.load().get(&map, &1), Some(&10)); // not an hour old
+    /// assert_eq!(store.snapshot().get(&map, &1), Some(&11));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn latest(&self, max_age: Duration) -> Latest {
+        Latest::new(self.clone(), max_age)
     }
 
     /// Does some of the work that writers otherwise do on the side: prunes what ended snapshots saw, purges removed keys, and

@@ -1,5 +1,7 @@
 //! Capacities and thresholds, each with its reason; tiny under the model, so that loom meets every border.
 
+use std::time::Duration;
+
 /// Picks the product's figure, or the model's.
 const fn either(product: usize, model: usize) -> usize {
     if cfg!(loom) { model } else { product }
@@ -72,6 +74,13 @@ pub(crate) const LEN_STRIPES: usize = either(16, 2);
 /// Keys that are looked up in one step of many: enough that their cache misses overlap, and few enough that what was asked for is
 /// still near when it is read.
 pub(crate) const MANY_STEP: usize = either(32, 2);
+
+/// Lanes over which those are spread who wait for a key: a writer of another key looks at one in so many of them.
+pub(crate) const WAITER_LANES: usize = either(64, 1);
+
+/// After how long a thread that sleeps looks by itself: as long a writer can withhold a wake-up that is stopped between its write and
+/// the wake-up. Ten looks a second cost nothing that can be measured.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Slots that a snapshot's iterator reads under one pin: enough that their cache misses overlap.
 pub(crate) const SCAN_STEP: usize = either(64, 1);

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stillpoint::stall::{Stall, disarm, stall_before};
-use stillpoint::{Consumer, Cut, Handle, Map, MapPin, OrderedMap, Snapshot};
+use stillpoint::{Cell, Consumer, Cut, Handle, Map, MapPin, OrderedMap, Snapshot};
 use support::operation::Operation;
 use support::oracle::{Oracle, Value, World};
 use support::random::Random;
@@ -42,6 +42,7 @@ struct Scene {
     world: World<u64>,
     cleared: Map<u64, Value>,
     ordered: OrderedMap<u64, Value>,
+    cell: Cell<Value>,
     added: AtomicU64,
     taken: AtomicU64,
     still: Snapshot,
@@ -64,7 +65,8 @@ impl Scene {
         (0..20).for_each(|key| _ = cleared.pin().insert(key, Box::new(key)));
         let ordered = world.store.ordered_map("ordered").unwrap();
         (0..200).for_each(|key| _ = ordered.pin().insert(key * 10, Box::new(key)));
-        Self { world, cleared, ordered, added: AtomicU64::new(0), taken: AtomicU64::new(0), still }
+        let cell = world.store.cell("cell", Box::new(0)).unwrap();
+        Self { world, cleared, ordered, cell, added: AtomicU64::new(0), taken: AtomicU64::new(0), still }
     }
 
     fn pin(&self) -> MapPin<'_, u64, Value> {
@@ -135,7 +137,12 @@ impl Scene {
             self.ordered.pin().put(key, Box::new(key));
         }
         (995..1_050).for_each(|key| _ = self.ordered.pin().remove(&key));
+        let cell = self.cell.pin();
+        let seen = cell.update(|n| Box::new(**n + 2)).version();
+        let _ = cell.compare_exchange(seen, Box::new(0));
+        self.cell.set(Box::new(0));
         let now = self.world.store.snapshot();
+        assert!(now.load(&self.cell).is_some());
         assert!(now.range(&self.ordered, 900..1_100).map(|(key, _)| key).is_sorted());
         assert!(now.range(&self.ordered, ..50).rev().count() >= 5);
         assert!(now.iter(map).count() >= STILL.clone().count());
@@ -317,6 +324,32 @@ static VICTIMS: LazyLock<Vec<Victim>> = LazyLock::new(|| {
         victim("update_many", |scene, _| {
             let updated = scene.pin().update_many(&[0, 1, OWN], |_, n| Box::new(**n + 1));
             (0..updated).for_each(|_| scene.add(true));
+        }),
+        victim("load of a cell", |scene, _| assert!(**scene.cell.load() < u64::MAX)),
+        victim("update of a cell", |scene, _| _ = scene.cell.update(|n| Box::new(**n + 1))),
+        victim("set of a cell", |scene, _| _ = scene.cell.set(Box::new(1))),
+        victim("compare_exchange of a cell", |scene, _| {
+            let pin = scene.cell.pin();
+            let _ = pin.compare_exchange(pin.versioned().version(), Box::new(1));
+        }),
+        victim("a watch that is asked", |scene, _| _ = scene.world.maps[0].watch(0).poll().is_some()),
+        victim("a watch that waits", |scene, _| {
+            _ = scene.world.maps[0].watch(OWN).wait_for(Duration::from_millis(1)).is_some();
+        }),
+        Victim {
+            name: "a write that wakes",
+            prepare: |scene| {
+                // A thread that waits for the key, for as long as the scene is there.
+                let mut watch = scene.world.maps[0].watch(OWN + 950);
+                thread::spawn(move || watch.wait_for(FOREVER).is_some());
+                thread::sleep(Duration::from_millis(1));
+                warm(scene)
+            },
+            act: |scene, _| _ = scene.pin().put(OWN + 950, Box::new(1)),
+        },
+        victim("a published snapshot", |scene, _| {
+            let latest = scene.world.store.latest(Duration::ZERO);
+            assert!(latest.load().load(&scene.cell).is_some());
         }),
         victim("a snapshot that is taken", |scene, prepared| {
             prepared.snapshot = Some(scene.world.store.snapshot());

@@ -16,6 +16,7 @@ use crate::raw::record::{Record, Records};
 use crate::raw::registry::{LiveView, Registry};
 use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
+use crate::raw::waiters::{Changed, Waiters};
 use crate::sync::rule::{self, Rule};
 use crate::sync::{Guard, LocalHandle, unique_number};
 use crate::tuning;
@@ -29,6 +30,7 @@ pub(crate) struct Engine {
     pub(crate) records: Records,
     pub(crate) desk: NotesDesk,
     pub(crate) backlog: Backlog,
+    pub(crate) waiters: Waiters,
     /// Components, kept until everything that points into them is gone.
     components: Mutex<Vec<Arc<Component>>>,
 }
@@ -46,6 +48,7 @@ impl Engine {
             records: Records::new(),
             desk: NotesDesk::new(),
             backlog: Backlog::new(),
+            waiters: Waiters::new(),
             components: Mutex::new(Vec::new()),
         })
     }
@@ -201,16 +204,21 @@ impl<'g> Worker<'g> {
         if !rule::holds(Rule::NoteAfterStamp) {
             self.note(slot);
         }
+        let wanted_before = (!rule::holds(Rule::WantedAfterStamp)).then(|| self.engine.desk.wanted());
         if !slot.replace_head(address, new) {
             self.record.clear();
             return Err(Moved);
         }
         let stamp = version.decide(&self.engine.clock);
-        if self.engine.desk.wants_notes()
+        let wanted = wanted_before.unwrap_or_else(|| self.engine.desk.wanted());
+        if wanted.notes()
             && replaced.is_none_or(|replaced| replaced.stamp.tick() < stamp.tick())
             && rule::holds(Rule::NoteAfterStamp)
         {
             self.note(slot);
+        }
+        if wanted.wake_ups() {
+            self.remember_to_tell(slot);
         }
         self.record.clear();
 
@@ -237,6 +245,14 @@ impl<'g> Worker<'g> {
         if unsafe { self.record.note(slot) } {
             self.engine.desk.absorb(&self.engine.records);
         }
+    }
+
+    /// Leaves it to the end of the operation to wake those who wait for a slot's key.
+    #[cold]
+    fn remember_to_tell(&self, slot: &SlotHeader) {
+        let changed = Changed { component: slot.component(), hash: slot.hash() };
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe { self.record.with_owned(|owned| owned.to_tell.push(changed)) }
     }
 
     /// Brings in a version of an earlier life, if the slot never had one.
@@ -427,14 +443,26 @@ impl<'g> Worker<'g> {
         self.retire(unsafe { component.retire_slot(slot) });
     }
 
-    /// Closes a batch of garbage when there is enough, and reclaims what may be. Runs the user's `Drop`, so it stands at the end
-    /// of an operation.
+    /// Wakes who waits for what was changed; closes a batch of garbage when there is enough, and reclaims what may be. Runs wakers and
+    /// the user's `Drop`, so it stands at the end of an operation.
     #[inline]
     pub(crate) fn tidy(&self) {
         // SAFETY: the worker's own record; nothing in here comes back.
-        if unsafe { self.record.with_owned(|owned| owned.retired.is_due()) } {
+        let (tells, is_due) =
+            unsafe { self.record.with_owned(|owned| (!owned.to_tell.is_empty(), owned.retired.is_due())) };
+        if tells {
+            self.tell_now();
+        }
+        if is_due {
             self.tidy_now();
         }
+    }
+
+    #[cold]
+    fn tell_now(&self) {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        let changed = unsafe { self.record.with_owned(|owned| std::mem::take(&mut owned.to_tell)) };
+        self.engine.waiters.wake(&changed);
     }
 
     /// Closes the batch of garbage, works off some of the backlog, and reclaims what may be.

@@ -18,3 +18,4 @@ pub(crate) mod slot;
 pub(crate) mod stamp;
 pub(crate) mod table;
 pub(crate) mod version;
+pub(crate) mod waiters;

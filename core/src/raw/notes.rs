@@ -122,11 +122,32 @@ impl Desk {
     }
 }
 
+/// What is wanted of writers: consumers are counted in the lower half, waiters in the upper one.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted(u64);
+
+impl Wanted {
+    const CONSUMER: u64 = 1;
+    const WAITER: u64 = 1 << 32;
+
+    /// Whether a consumer wants notes.
+    #[inline]
+    pub(crate) fn notes(self) -> bool {
+        self.0 & (Self::WAITER - 1) != 0
+    }
+
+    /// Whether a waiter wants to be woken.
+    #[inline]
+    pub(crate) fn wake_ups(self) -> bool {
+        self.0 >= Self::WAITER
+    }
+}
+
 /// Where consumers meet. Writers never wait here.
 pub(crate) struct NotesDesk {
     desk: Mutex<Desk>,
-    /// How many consumers there are; writers note nothing for none.
-    active: AtomicUsize,
+    /// How many consumers there are, and how many waiters: see [`Wanted`].
+    wanted: AtomicU64,
     /// The tick up to which all consumers have finished.
     floor: AtomicU64,
 }
@@ -152,17 +173,34 @@ impl NotesDesk {
     pub(crate) fn new() -> Self {
         Self {
             desk: Mutex::new(Desk { consumers: Vec::new(), holds: Vec::new(), next_id: 0 }),
-            active: AtomicUsize::new(0),
+            wanted: AtomicU64::new(0),
             floor: AtomicU64::new(u64::MAX),
         }
     }
 
-    /// Whether anybody wants notes. Read after the stamp is decided.
+    /// What anybody wants of writers. Read after the stamp is decided.
     #[inline]
+    pub(crate) fn wanted(&self) -> Wanted {
+        // Acquire [CONSUMER-2]: with AcqRel [CONSUMER-1] and the clock: who reads a clock that a consumer's first cut has
+        // moved also sees the consumer. And who sees a waiter counted sees its record and its wish.
+        Wanted(self.wanted.load(Ordering::Acquire))
+    }
+
+    /// Whether anybody wants notes.
     pub(crate) fn wants_notes(&self) -> bool {
-        // Acquire [CONSUMER-2]: with Release [CONSUMER-1] and the clock: who reads a clock that a consumer's first cut has
-        // moved also sees the consumer.
-        self.active.load(Ordering::Acquire) != 0
+        self.wanted().notes()
+    }
+
+    /// Counts a waiter whose wish stands in its record.
+    pub(crate) fn count_waiter(&self) {
+        // AcqRel [CONSUMER-1]: mate of Acquire [CONSUMER-2].
+        self.wanted.fetch_add(Wanted::WAITER, Ordering::AcqRel);
+    }
+
+    /// A counted waiter waits no more.
+    pub(crate) fn discount_waiter(&self) {
+        // AcqRel [CONSUMER-1].
+        self.wanted.fetch_sub(Wanted::WAITER, Ordering::AcqRel);
     }
 
     /// The tick up to which every consumer has finished; a removal up to there needs no trace in memory.
@@ -176,8 +214,8 @@ impl NotesDesk {
         let mut desk = self.lock();
         let id = desk.new_id();
         let mut state = ConsumerState { id, positions: HashMap::new(), slots: HashMap::new(), acknowledged: tick };
-        // Release [CONSUMER-1]: mate of Acquire [CONSUMER-2].
-        self.active.fetch_add(1, Ordering::AcqRel);
+        // AcqRel [CONSUMER-1]: mate of Acquire [CONSUMER-2].
+        self.wanted.fetch_add(Wanted::CONSUMER, Ordering::AcqRel);
         for record in records.iter() {
             state.positions.insert(ptr::from_ref(record), Self::end_of(record));
         }
@@ -190,8 +228,8 @@ impl NotesDesk {
     pub(crate) fn deregister(&self, records: &Records, id: u64) {
         let mut desk = self.lock();
         desk.consumers.retain(|consumer| consumer.id != id);
-        // Release [CONSUMER-1].
-        self.active.fetch_sub(1, Ordering::AcqRel);
+        // AcqRel [CONSUMER-1].
+        self.wanted.fetch_sub(Wanted::CONSUMER, Ordering::AcqRel);
         self.set_floor(&desk);
         Self::free_read(&mut desk, records);
     }

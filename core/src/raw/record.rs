@@ -13,6 +13,7 @@ use crate::raw::era::RetireQueue;
 use crate::raw::notes::Segment;
 use crate::raw::registry::LiveView;
 use crate::raw::slot::SlotHeader;
+use crate::raw::waiters::Changed;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// What only the record's owner touches.
@@ -21,6 +22,8 @@ pub(crate) struct Owned {
     pub(crate) retired: RetireQueue,
     pub(crate) view: LiveView,
     pub(crate) backlog: OpenBlock,
+    /// What the thread has changed while somebody waited: to be told at the end of the operation.
+    pub(crate) to_tell: Vec<Changed>,
     tail: Option<ptr::NonNull<Segment>>,
 }
 

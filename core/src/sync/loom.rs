@@ -9,10 +9,12 @@
 //! nothing in the memory model.
 
 use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
 
 use loom::sync::atomic;
 pub(crate) use loom::sync::atomic::Ordering;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
+pub(crate) use loom::thread::{Thread, current as current_thread};
 pub(crate) use loom::thread_local;
 use loom::{explore, stop_exploring};
 
@@ -118,6 +120,11 @@ turned!(AtomicPtr, atomic::AtomicPtr<T>, *mut T, T);
 counting!(AtomicI64, i64, fetch_add fetch_sub fetch_or fetch_and fetch_max);
 counting!(AtomicU64, u64, fetch_add fetch_sub fetch_or fetch_and fetch_max);
 counting!(AtomicUsize, usize, fetch_add fetch_sub fetch_or fetch_and fetch_max);
+
+/// Stands in for a park that ends by itself after a time: under loom it never does, so a sleeper that nobody wakes is a deadlock.
+pub(crate) fn park(_time: Duration) {
+    loom::thread::park();
+}
 
 /// Stands in for foldhash's random state: the hash of a number is the number, so that a model chooses buckets and tags, and
 /// finds the same ones in every iteration.

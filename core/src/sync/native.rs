@@ -7,6 +7,8 @@ pub(crate) use std::thread_local;
 pub(crate) use crossbeam_epoch::{Collector, Guard, LocalHandle};
 pub(crate) use foldhash::quality::RandomState as HashState;
 
+pub(crate) use std::thread::{Thread, current as current_thread, park_timeout as park};
+
 /// Allocates a slice whose every byte is zero, without touching its pages.
 ///
 /// # Safety

@@ -70,6 +70,12 @@ pub enum Rule {
     HeadBeforeGeneration,
     /// A handle's slot and generation are used only if they were read together.
     PlaceReadWhole,
+    /// A sleeper looks once more after it was enlisted, before it sleeps.
+    LookAfterEnlisting,
+    /// A fence stands between a sleeper's being counted and its last look.
+    FenceBeforeLook,
+    /// A writer reads who waits after its version is installed and decided.
+    WantedAfterStamp,
 }
 
 #[cfg(not(loom))]

@@ -1,6 +1,7 @@
 //! The world of the stall tests: the product's atomics, each access counted, so that a thread can be stopped before its n-th.
 
 pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::thread::{Thread, current as current_thread, park_timeout as park};
 pub(crate) use std::thread_local;
 
 use std::cell::RefCell;
