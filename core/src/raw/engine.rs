@@ -14,7 +14,7 @@ use crate::raw::era::{Eras, Retired};
 use crate::raw::notes::NotesDesk;
 use crate::raw::record::{Record, Records};
 use crate::raw::registry::{LiveView, Registry};
-use crate::raw::slot::{Head, SlotHeader};
+use crate::raw::slot::{Head, PruneRight, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::waiters::{Changed, Waiters};
 use crate::sync::rule::{self, Rule};
@@ -347,7 +347,7 @@ impl<'g> Worker<'g> {
             if let Some(tick) = block.floor() {
                 self.pass(tick);
             }
-            if !block.is_ready(|tick| view.contains(tick), self.purge_floor()) {
+            if !block.is_ready(|tick| !view.has_ended(tick), self.purge_floor()) {
                 self.engine.backlog.push(block);
                 continue;
             }
@@ -383,11 +383,17 @@ impl<'g> Worker<'g> {
             return Looked::Served;
         }
         slot.dequeue(waiting.waits_for);
+        let mut pruning = Pruning::new(*self, component, slot).judged_by(view);
         let watched = match waiting.waits_for {
+            // Not due: its block is looked at for another one. And the view may be older than the entry: it may show an older snapshot
+            // that still sees the version, as if this entry were that of a version that has gone.
+            WaitsFor::Snapshot(tick) if !view.has_ended(tick) => {
+                pruning.enqueue(waiting.waits_for);
+                return Looked::WaitsOn;
+            }
             WaitsFor::Snapshot(tick) => Some(tick),
             WaitsFor::Floor(_) | WaitsFor::Look => None,
         };
-        let mut pruning = Pruning::new(*self, component, slot).judged_by(view);
         let pruned = pruning.prune(usize::MAX, watched);
         if pruned == Pruned::Busy {
             // The entry was not served.
@@ -404,7 +410,9 @@ impl<'g> Worker<'g> {
                         && stamp.tick() <= self.purge_floor()
                         && self.may_purge(component)
                     {
-                        self.purge(component, slot, newest.address);
+                        if self.purge(component, slot, newest.address) == Purged::Busy {
+                            pruning.enqueue(WaitsFor::Look);
+                        }
                         return Looked::Served;
                     }
                 }
@@ -429,9 +437,17 @@ impl<'g> Worker<'g> {
     }
 
     /// Takes a key out for good, if the slot's head is still the tombstone that was seen.
-    fn purge(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) {
+    ///
+    /// The right to prune stays with the slot until it is freed. Else somebody who comes late, by a stale entry of the backlog, could get it
+    /// before the slot is freed, and prune beside whoever prunes the next key's chain.
+    fn purge(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) -> Purged {
+        if slot.try_prune() == PruneRight::Busy {
+            return Purged::Busy;
+        }
         if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
-            return;
+            slot.abandon_prune();
+            // Somebody who has asked for a look meanwhile asks no more.
+            return Purged::Busy;
         }
         component.count_slot(self.record.stripe, -1);
         if rule::holds(Rule::UnlinkBeforeRetire) {
@@ -441,6 +457,7 @@ impl<'g> Worker<'g> {
         self.retire(unsafe { component.retire_version(seen) });
         // SAFETY: unlinked, and purged by us alone.
         self.retire(unsafe { component.retire_slot(slot) });
+        Purged::Done
     }
 
     /// Wakes who waits for what was changed; closes a batch of garbage when there is enough, and reclaims what may be. Runs wakers and
@@ -529,6 +546,14 @@ impl<'g> Worker<'g> {
 /// The head has changed: look again.
 #[derive(Debug)]
 pub(crate) struct Moved;
+
+/// What came of purging a key.
+#[derive(Debug, PartialEq, Eq)]
+enum Purged {
+    Done,
+    /// Another is at the chain, or has changed it: it must be looked at again.
+    Busy,
+}
 
 /// What came of a look at a slot that waits.
 #[derive(Debug, PartialEq, Eq)]

@@ -106,6 +106,11 @@ impl LiveView {
         self.ticks.contains(&tick)
     }
 
+    /// Whether a snapshot that was taken with this tick has ended, for good.
+    pub(crate) fn has_ended(&self, tick: u64) -> bool {
+        tick < self.clock && !self.contains(tick)
+    }
+
     /// The oldest live snapshot.
     pub(crate) fn oldest(&self) -> Option<u64> {
         self.ticks.iter().copied().min()
