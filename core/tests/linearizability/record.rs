@@ -3,6 +3,7 @@
 //! Time is a counter of ends. A call reads it when it begins and moves it on when it ends: so it is known to precede another
 //! if the other, when it began, saw its end counted; and a beginning costs the threads no synchronisation that could hide a race.
 
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
@@ -67,23 +68,37 @@ pub(crate) fn run(plan: Plan) -> Vec<Vec<Call>> {
                     last_seen,
                     kept: Vec::new(),
                 };
-                scope.spawn(move || (0..plan.rounds).map(|round| recorder.round(round, gate)).collect::<Vec<_>>())
+                scope.spawn(move || {
+                    let _opens = OpensInPanic(gate);
+                    (0..plan.rounds).map(|round| recorder.round(round, gate)).collect::<Vec<_>>()
+                })
             })
             .collect();
-        // A thread that panics keeps the others at the gate: the panic hook has told why, and nothing is left to find.
-        let recorded = threads.into_iter().map(|thread| thread.join().expect("a call holds what it promises"));
+        let recorded: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        is_done.store(true, Ordering::Relaxed);
         for of_thread in recorded {
+            let of_thread = of_thread.unwrap_or_else(|panic| resume_unwind(panic));
             rounds.iter_mut().zip(of_thread).for_each(|(round, mut calls)| round.append(&mut calls));
         }
-        is_done.store(true, Ordering::Relaxed);
     });
     rounds
 }
 
-/// Lets threads go on when all have come, closely together.
+/// Lets threads go on when all have come, closely together; or when one never will.
 struct Gate {
     arrived: AtomicUsize,
     threads: usize,
+}
+
+/// Opens the gate for good when its thread panics.
+struct OpensInPanic<'g>(&'g Gate);
+
+impl Drop for OpensInPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.arrived.store(usize::MAX / 2, Ordering::Release);
+        }
+    }
 }
 
 impl Gate {
