@@ -13,7 +13,7 @@ mod world;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, fmt, fs, thread};
 
 use support::alloc::Counting;
 use world::{WORKERS, World};
@@ -24,6 +24,8 @@ static ALLOCATOR: Counting = Counting::new();
 const LAPS: u32 = 5;
 /// Times in a lap at which memory is looked at.
 const LOOKS: u32 = 40;
+/// How many of them are shown.
+const LOOKS_SHOWN: usize = 8;
 /// What may come to be needed after the first lap: a thread more at once, a longer list to spare.
 const SLACK: isize = 1 << 20;
 
@@ -40,6 +42,14 @@ struct Memory {
     backlog: usize,
     /// Slots that wait for a consumer.
     noted: usize,
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { counted, resident, values, crowd, backlog, noted } = self;
+        write!(f, "{counted} KiB counted, {resident} KiB resident, {values} values, {crowd} in the crowd, ")?;
+        write!(f, "{backlog} slots in the backlog, {noted} noted")
+    }
 }
 
 impl Memory {
@@ -114,18 +124,13 @@ fn laws_hold_and_memory_is_flat() {
         let (index, settled) = (world.index_bytes(), Memory::now(&world));
         after.push((ALLOCATOR.bytes() - index.cast_signed(), index, most));
         println!(
-            "lap {number}: {} values written, {} ticks; KiB counted: {early} early, {late} late, {most} at most, {} settled, \
-             of which {} are slots and tables; KiB resident: {} to {}",
+            "lap {number}: {} values written, {} ticks; settled: {} KiB counted, of which {} are slots and tables",
             world.census.made() - began.1,
             world.store.tick() - began.0,
             settled.counted,
             index >> 10,
-            looks.iter().map(|look| look.resident).min().unwrap_or(0),
-            looks.iter().map(|look| look.resident).max().unwrap_or(0),
         );
-        if asked_for("STILLPOINT_LOOKS").is_some() {
-            looks.iter().for_each(|look| println!("    {look:?}"));
-        }
+        looks.iter().step_by(looks.len().div_ceil(LOOKS_SHOWN)).for_each(|look| println!("    {look}"));
         // Short laps are all ups and downs.
         if time > Duration::from_secs(10) {
             assert!(late < 2 * early, "memory in use climbs within a lap: from {early} to {late} KiB");

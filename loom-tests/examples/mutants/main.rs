@@ -7,7 +7,7 @@
 //! Works on a copy of the tree under `target/mutants`. Every ordering under `core/src/raw` becomes a question to the environment
 //! whether it is to be weaker: AcqRel without its Acquire, and without its Release; Acquire and Release as Relaxed; a SeqCst
 //! fence as AcqRel, and gone. So do the lines of `edits.rs`. All are in one build; then each is tried against the models, the
-//! quickest first, until one fails. `WORD` chooses mutants whose file or text contains it. `SECONDS` is what a model may take
+//! quickest first, until one fails. `WORD` chooses mutants whose file or text contains it. `STILLPOINT_SECONDS` is what a model may take
 //! (20); one that takes longer has found nothing in that time.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
@@ -38,22 +38,54 @@ pub(crate) fn is_mutant(number: usize) -> bool {
 #[derive(Debug)]
 struct Model {
     program: PathBuf,
+    /// The file of `loom-tests/tests` that it stands in.
+    of: &'static str,
     name: String,
     takes: Duration,
 }
 
+/// The models that a file's protocols are tried by.
+const CONCERNED: [(&str, &[&str]); 14] = [
+    ("chain.rs", &["snapshot", "pruning", "notes"]),
+    ("registry.rs", &["pruning", "snapshot"]),
+    ("clock.rs", &["snapshot", "pruning"]),
+    ("notes.rs", &["notes"]),
+    ("record.rs", &["notes", "reclaim"]),
+    ("slot.rs", &["snapshot", "pruning", "purge", "reclaim"]),
+    ("engine.rs", &["notes", "pruning", "purge"]),
+    ("era.rs", &["reclaim"]),
+    ("backlog.rs", &["purge", "pruning"]),
+    ("component.rs", &["restore", "purge"]),
+    ("arena.rs", &["reclaim", "table"]),
+    ("table/bucket.rs", &["table"]),
+    ("table/grow.rs", &["table"]),
+    ("table/mod.rs", &["table", "purge"]),
+];
+
+impl Model {
+    fn concerns(&self, file: &str) -> bool {
+        let concerned = CONCERNED.iter().find(|(named, _)| *named == file);
+        // A file that is not named may concern all.
+        concerned.is_none_or(|(_, programs)| programs.contains(&self.of))
+    }
+}
+
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository");
-    let limit = env::var("SECONDS").ok().and_then(|text| text.parse().ok()).map_or(20, |seconds: u64| seconds);
+    let limit =
+        env::var("STILLPOINT_SECONDS").ok().and_then(|text| text.parse().ok()).map_or(20, |seconds: u64| seconds);
     let limit = Duration::from_secs(limit);
     let words: Vec<String> = env::args().skip(1).collect();
     let tree = root.join("target/mutants");
-    let mutants = plant(root, &tree)?;
+    let mut mutants = plant(root, &tree)?;
     let models = models(root, &build(&tree)?, limit)?;
     println!("{} mutants, {} models", mutants.len(), models.len());
     let is_chosen = |mutant: &&Mutant| {
         words.is_empty() || words.iter().any(|word| mutant.file.contains(word) || mutant.what.contains(word))
     };
+    // In the order of the files above.
+    let place = |mutant: &Mutant| CONCERNED.iter().position(|(named, _)| *named == mutant.file);
+    mutants.sort_by_key(place);
     let chosen = Mutex::new(mutants.iter().filter(is_chosen));
     let (tried, survived) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let next = || chosen.lock().expect("nobody panics with it").next();
@@ -61,7 +93,8 @@ fn main() -> io::Result<()> {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(mutant) = next() {
-                    let caught = models.iter().find(|model| run(model, Some(mutant.number), limit) == Outcome::Failed);
+                    let mut concerned = models.iter().filter(|model| model.concerns(&mutant.file));
+                    let caught = concerned.find(|model| run(model, Some(mutant.number), limit) == Outcome::Failed);
                     let by = caught.map_or("SURVIVES".to_owned(), |model| format!("caught by {}", model.name));
                     println!("{:>4} {}:{} {} -- {by}", mutant.number, mutant.file, mutant.line, mutant.what);
                     tried.fetch_add(1, Ordering::Relaxed);
@@ -142,12 +175,14 @@ fn models(root: &Path, programs: &[PathBuf], limit: Duration) -> io::Result<Vec<
     }
     let mut models = Vec::new();
     for program in programs {
+        let is_of = |of: &&str| program.file_name().is_some_and(|file| file.to_string_lossy().starts_with(*of));
+        let of = CONCERNED.iter().flat_map(|(_, programs)| *programs).copied().find(is_of).unwrap_or("");
         let listed = Command::new(program).arg("--list").output()?;
         for name in String::from_utf8_lossy(&listed.stdout).lines().filter_map(|line| line.strip_suffix(": test")) {
             if twins.contains(&format!("twin!({name}:")) {
                 continue;
             }
-            let mut model = Model { program: program.clone(), name: name.to_owned(), takes: limit };
+            let mut model = Model { program: program.clone(), of, name: name.to_owned(), takes: limit };
             let began = Instant::now();
             assert_ne!(run(&model, None, limit), Outcome::Failed, "{name} fails on the tree as it is");
             model.takes = began.elapsed();
