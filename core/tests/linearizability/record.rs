@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use stillpoint::{Conflict, Map, MapPin, Snapshot, Store, Versioned};
+use stillpoint::{Conflict, Handle, Map, MapPin, Snapshot, Store, Versioned};
 
 use super::history::{Call, Did, Seen, Sight, Then};
 use super::support::random::Random;
@@ -66,6 +66,7 @@ pub(crate) fn run(plan: Plan) -> Vec<Vec<Call>> {
                     written: 0,
                     random,
                     last_seen,
+                    handles: Vec::new(),
                     kept: Vec::new(),
                 };
                 scope.spawn(move || {
@@ -161,6 +162,8 @@ struct Recorder<'r> {
     random: Random,
     /// What the thread last saw of each key: what its conditional calls expect.
     last_seen: Vec<Seen>,
+    /// Kept from call to call, also while keys are removed, purged and come back.
+    handles: Vec<Option<Handle<u64, Value>>>,
     kept: Vec<(Snapshot, Vec<Option<Seen>>)>,
 }
 
@@ -172,6 +175,7 @@ impl Recorder<'_> {
     fn round(&mut self, round: usize, gate: &Gate) -> Vec<Call> {
         self.round = round;
         self.last_seen.fill(Seen { value: 0, version: 0 });
+        self.handles = (0..self.plan.keys).map(|_| None).collect();
         let mut calls = Vec::with_capacity(self.plan.calls);
         gate.pass(round);
         while calls.len() < self.plan.calls {
@@ -193,9 +197,19 @@ impl Recorder<'_> {
             return self.snapshot();
         }
         let key = self.random.below(self.plan.keys as u64) as usize;
+        if self.handles[key].is_none() {
+            self.handles[key] = pin.handle(&self.number_of(key));
+        }
         let began = self.time.load(Ordering::Acquire);
-        let (name, saw, then) = self.step(pin, key);
+        let handle = if self.random.below(4) == 0 { self.handles[key].take() } else { None };
+        let (name, saw, then) = match &handle {
+            Some(handle) => self.step_by_handle(handle, pin, key),
+            None => self.step(pin, key),
+        };
         let ended = self.time.fetch_add(1, Ordering::AcqRel);
+        if handle.is_some() {
+            self.handles[key] = handle;
+        }
         if let Some(Sight::Present { value: Some(value), version: Some(version) }) = saw {
             self.last_seen[key] = Seen { value, version };
         }
@@ -228,7 +242,12 @@ impl Recorder<'_> {
         };
         let kinds = if self.plan.values == Values::Few { 21 } else { 20 };
         match self.random.below(kinds) {
-            0..2 => ("get", Some(Sight::of_value(pin.get(&number).map(|value| **value))), Then::Keeps),
+            0 => {
+                let mut got = None;
+                pin.get_many([&number], |_, value| got = value.map(|value| **value));
+                ("get_many", Some(Sight::of_value(got)), Then::Keeps)
+            }
+            1 => ("get", Some(Sight::of_value(pin.get(&number).map(|value| **value))), Then::Keeps),
             2..4 => ("versioned", saw(pin.versioned(&number)), Then::Keeps),
             4..7 => ("put", None, writes(pin.put(number, Box::new(value)))),
             7..9 => {
@@ -310,6 +329,48 @@ impl Recorder<'_> {
                 } else {
                     ("get_or_insert_with", Some(Sight::of_value(Some(*held))), Then::Keeps)
                 }
+            }
+        }
+    }
+
+    /// As [`step`](Self::step), through a handle.
+    fn step_by_handle(
+        &mut self,
+        handle: &Handle<u64, Value>,
+        pin: &MapPin<'_, u64, Value>,
+        key: usize,
+    ) -> (&'static str, Option<Sight>, Then) {
+        let (expected, value) = (self.last_seen[key].version, self.next_value());
+        let writes = |version: stillpoint::Version| Then::Writes { value, version: Some(version.as_u64()) };
+        match self.random.below(6) {
+            0 => ("handle.versioned", Some(Sight::of(handle.versioned(pin).map(seen))), Then::Keeps),
+            1 | 2 => ("handle.put", None, writes(handle.put(pin, Box::new(value)))),
+            3 => {
+                let mut old = None;
+                let new = handle.update(pin, |held| {
+                    old = Some(**held);
+                    Box::new(value)
+                });
+                match new {
+                    Some(new) => ("handle.update", Some(Sight::of_value(old)), writes(new.version())),
+                    None => ("handle.update", Some(Sight::Absent), Then::Keeps),
+                }
+            }
+            4 => match handle.compare_exchange(pin, stillpoint::Version::from_u64(expected), Box::new(value)) {
+                Ok(new) => {
+                    let saw = Sight::Present { value: None, version: Some(expected) };
+                    ("handle.compare_exchange", Some(saw), writes(new))
+                }
+                Err(conflict) => {
+                    let found = conflict.actual.map(seen);
+                    assert!(found.is_none_or(|found| found.version != expected), "it was as expected");
+                    ("handle.compare_exchange", Some(Sight::of(found)), Then::Keeps)
+                }
+            },
+            _ => {
+                let removed = handle.remove(pin).map(seen);
+                let then = if removed.is_some() { Then::Removes } else { Then::Keeps };
+                ("handle.remove", Some(Sight::of(removed)), then)
             }
         }
     }
