@@ -142,7 +142,10 @@ impl Drop for Snapshot {
             // What it saw can go; whoever ends it makes a start.
             let session = self.engine.session();
             let guard = session.pin();
-            Worker::new(&self.engine, &session, &guard).work_off(tuning::BACKLOG_STEP);
+            let worker = Worker::new(&self.engine, &session, &guard);
+            worker.work_off(tuning::BACKLOG_STEP);
+            // Else the garbage would stay with a thread that never writes.
+            worker.tidy();
         }
     }
 }

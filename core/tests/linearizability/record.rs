@@ -3,10 +3,11 @@
 //! Time is a counter of ends. A call reads it when it begins and moves it on when it ends: so it is known to precede another
 //! if the other, when it began, saw its end counted; and a beginning costs the threads no synchronisation that could hide a race.
 
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use stillpoint::{Conflict, Map, MapPin, Snapshot, Store, Versioned};
+use stillpoint::{Conflict, Handle, Map, MapPin, Snapshot, Store, Versioned};
 
 use super::history::{Call, Did, Seen, Sight, Then};
 use super::support::random::Random;
@@ -65,25 +66,40 @@ pub(crate) fn run(plan: Plan) -> Vec<Vec<Call>> {
                     written: 0,
                     random,
                     last_seen,
+                    handles: Vec::new(),
                     kept: Vec::new(),
                 };
-                scope.spawn(move || (0..plan.rounds).map(|round| recorder.round(round, gate)).collect::<Vec<_>>())
+                scope.spawn(move || {
+                    let _opens = OpensInPanic(gate);
+                    (0..plan.rounds).map(|round| recorder.round(round, gate)).collect::<Vec<_>>()
+                })
             })
             .collect();
-        // A thread that panics keeps the others at the gate: the panic hook has told why, and nothing is left to find.
-        let recorded = threads.into_iter().map(|thread| thread.join().expect("a call holds what it promises"));
+        let recorded: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        is_done.store(true, Ordering::Relaxed);
         for of_thread in recorded {
+            let of_thread = of_thread.unwrap_or_else(|panic| resume_unwind(panic));
             rounds.iter_mut().zip(of_thread).for_each(|(round, mut calls)| round.append(&mut calls));
         }
-        is_done.store(true, Ordering::Relaxed);
     });
     rounds
 }
 
-/// Lets threads go on when all have come, closely together.
+/// Lets threads go on when all have come, closely together; or when one never will.
 struct Gate {
     arrived: AtomicUsize,
     threads: usize,
+}
+
+/// Opens the gate for good when its thread panics.
+struct OpensInPanic<'g>(&'g Gate);
+
+impl Drop for OpensInPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.arrived.store(usize::MAX / 2, Ordering::Release);
+        }
+    }
 }
 
 impl Gate {
@@ -146,6 +162,8 @@ struct Recorder<'r> {
     random: Random,
     /// What the thread last saw of each key: what its conditional calls expect.
     last_seen: Vec<Seen>,
+    /// Kept from call to call, also while keys are removed, purged and come back.
+    handles: Vec<Option<Handle<u64, Value>>>,
     kept: Vec<(Snapshot, Vec<Option<Seen>>)>,
 }
 
@@ -157,6 +175,7 @@ impl Recorder<'_> {
     fn round(&mut self, round: usize, gate: &Gate) -> Vec<Call> {
         self.round = round;
         self.last_seen.fill(Seen { value: 0, version: 0 });
+        self.handles = (0..self.plan.keys).map(|_| None).collect();
         let mut calls = Vec::with_capacity(self.plan.calls);
         gate.pass(round);
         while calls.len() < self.plan.calls {
@@ -178,9 +197,19 @@ impl Recorder<'_> {
             return self.snapshot();
         }
         let key = self.random.below(self.plan.keys as u64) as usize;
+        if self.handles[key].is_none() {
+            self.handles[key] = pin.handle(&self.number_of(key));
+        }
         let began = self.time.load(Ordering::Acquire);
-        let (name, saw, then) = self.step(pin, key);
+        let handle = if self.random.below(4) == 0 { self.handles[key].take() } else { None };
+        let (name, saw, then) = match &handle {
+            Some(handle) => self.step_by_handle(handle, pin, key),
+            None => self.step(pin, key),
+        };
         let ended = self.time.fetch_add(1, Ordering::AcqRel);
+        if handle.is_some() {
+            self.handles[key] = handle;
+        }
         if let Some(Sight::Present { value: Some(value), version: Some(version) }) = saw {
             self.last_seen[key] = Seen { value, version };
         }
@@ -213,7 +242,12 @@ impl Recorder<'_> {
         };
         let kinds = if self.plan.values == Values::Few { 21 } else { 20 };
         match self.random.below(kinds) {
-            0..2 => ("get", Some(Sight::of_value(pin.get(&number).map(|value| **value))), Then::Keeps),
+            0 => {
+                let mut got = None;
+                pin.get_many([&number], |_, value| got = value.map(|value| **value));
+                ("get_many", Some(Sight::of_value(got)), Then::Keeps)
+            }
+            1 => ("get", Some(Sight::of_value(pin.get(&number).map(|value| **value))), Then::Keeps),
             2..4 => ("versioned", saw(pin.versioned(&number)), Then::Keeps),
             4..7 => ("put", None, writes(pin.put(number, Box::new(value)))),
             7..9 => {
@@ -295,6 +329,48 @@ impl Recorder<'_> {
                 } else {
                     ("get_or_insert_with", Some(Sight::of_value(Some(*held))), Then::Keeps)
                 }
+            }
+        }
+    }
+
+    /// As [`step`](Self::step), through a handle.
+    fn step_by_handle(
+        &mut self,
+        handle: &Handle<u64, Value>,
+        pin: &MapPin<'_, u64, Value>,
+        key: usize,
+    ) -> (&'static str, Option<Sight>, Then) {
+        let (expected, value) = (self.last_seen[key].version, self.next_value());
+        let writes = |version: stillpoint::Version| Then::Writes { value, version: Some(version.as_u64()) };
+        match self.random.below(6) {
+            0 => ("handle.versioned", Some(Sight::of(handle.versioned(pin).map(seen))), Then::Keeps),
+            1 | 2 => ("handle.put", None, writes(handle.put(pin, Box::new(value)))),
+            3 => {
+                let mut old = None;
+                let new = handle.update(pin, |held| {
+                    old = Some(**held);
+                    Box::new(value)
+                });
+                match new {
+                    Some(new) => ("handle.update", Some(Sight::of_value(old)), writes(new.version())),
+                    None => ("handle.update", Some(Sight::Absent), Then::Keeps),
+                }
+            }
+            4 => match handle.compare_exchange(pin, stillpoint::Version::from_u64(expected), Box::new(value)) {
+                Ok(new) => {
+                    let saw = Sight::Present { value: None, version: Some(expected) };
+                    ("handle.compare_exchange", Some(saw), writes(new))
+                }
+                Err(conflict) => {
+                    let found = conflict.actual.map(seen);
+                    assert!(found.is_none_or(|found| found.version != expected), "it was as expected");
+                    ("handle.compare_exchange", Some(Sight::of(found)), Then::Keeps)
+                }
+            },
+            _ => {
+                let removed = handle.remove(pin).map(seen);
+                let then = if removed.is_some() { Then::Removes } else { Then::Keeps };
+                ("handle.remove", Some(Sight::of(removed)), then)
             }
         }
     }

@@ -10,9 +10,10 @@ mod support;
 mod roles;
 mod world;
 
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, fmt, fs, thread};
 
 use support::alloc::Counting;
 use world::{WORKERS, World};
@@ -23,6 +24,8 @@ static ALLOCATOR: Counting = Counting::new();
 const LAPS: u32 = 5;
 /// Times in a lap at which memory is looked at.
 const LOOKS: u32 = 40;
+/// How many of them are shown.
+const LOOKS_SHOWN: usize = 8;
 /// What may come to be needed after the first lap: a thread more at once, a longer list to spare.
 const SLACK: isize = 1 << 20;
 
@@ -31,11 +34,35 @@ const SLACK: isize = 1 << 20;
 struct Memory {
     counted: isize,
     resident: usize,
+    /// Values that are alive.
+    values: i64,
+    /// Keys of the crowd.
+    crowd: usize,
+    /// Slots that wait to be pruned or purged.
+    backlog: usize,
+    /// Slots that wait for a consumer.
+    noted: usize,
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { counted, resident, values, crowd, backlog, noted } = self;
+        write!(f, "{counted} KiB counted, {resident} KiB resident, {values} values, {crowd} in the crowd, ")?;
+        write!(f, "{backlog} slots in the backlog, {noted} noted")
+    }
 }
 
 impl Memory {
-    fn now() -> Self {
-        Self { counted: ALLOCATOR.bytes() >> 10, resident: resident() }
+    fn now(world: &World) -> Self {
+        let stats = world.store.stats();
+        Self {
+            counted: ALLOCATOR.bytes() >> 10,
+            resident: resident(),
+            values: world.census.live(),
+            crowd: world.crowd.len(),
+            backlog: stats.slots_in_backlog,
+            noted: stats.slots_noted,
+        }
     }
 }
 
@@ -64,9 +91,11 @@ fn lap(world: &World, seed: u64, time: Duration) -> Vec<Memory> {
         let mut looks = Vec::new();
         while began.elapsed() < time && !roles.iter().any(|role| role.is_finished()) {
             thread::sleep(time / LOOKS);
-            looks.push(Memory::now());
+            looks.push(Memory::now(world));
         }
         is_over.store(true, Ordering::Relaxed);
+        // Joined one by one: a scope's end does not wait for what threads leave to others when they end.
+        roles.into_iter().for_each(|role| role.join().unwrap_or_else(|panic| resume_unwind(panic)));
         looks
     })
 }
@@ -92,18 +121,16 @@ fn laws_hold_and_memory_is_flat() {
             |looks: &[Memory]| looks.iter().map(|look| look.counted).sum::<isize>() / looks.len().max(1).cast_signed();
         let (early, late) = (mean(&looks[quarter..2 * quarter]), mean(&looks[3 * quarter..]));
         world.settle();
-        let (index, settled) = (world.index_bytes(), Memory::now());
+        let (index, settled) = (world.index_bytes(), Memory::now(&world));
         after.push((ALLOCATOR.bytes() - index.cast_signed(), index, most));
         println!(
-            "lap {number}: {} values written, {} ticks; KiB counted: {early} early, {late} late, {most} at most, {} settled, \
-             of which {} are slots and tables; KiB resident: {} to {}",
+            "lap {number}: {} values written, {} ticks; settled: {} KiB counted, of which {} are slots and tables",
             world.census.made() - began.1,
             world.store.tick() - began.0,
             settled.counted,
             index >> 10,
-            looks.iter().map(|look| look.resident).min().unwrap_or(0),
-            looks.iter().map(|look| look.resident).max().unwrap_or(0),
         );
+        looks.iter().step_by(looks.len().div_ceil(LOOKS_SHOWN)).for_each(|look| println!("    {look}"));
         // Short laps are all ups and downs.
         if time > Duration::from_secs(10) {
             assert!(late < 2 * early, "memory in use climbs within a lap: from {early} to {late} KiB");

@@ -1,0 +1,142 @@
+//! Lines that are no ordering and yet carry a protocol, and what each is changed to.
+
+/// An expression or statement of a file under `core/src/raw`, and what it becomes.
+pub(crate) struct Edit {
+    pub(crate) file: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
+    pub(crate) what: &'static str,
+}
+
+const fn edit(file: &'static str, from: &'static str, to: &'static str, what: &'static str) -> Edit {
+    Edit { file, from, to, what }
+}
+
+pub(crate) const EDITS: &[Edit] = &[
+    edit("chain.rs", "stamp.sequence() + 1", "0", "the sequence begins again with each version"),
+    edit("chain.rs", "version.stamp().tick() > tick", "false", "a snapshot reads the newest version"),
+    edit(
+        "chain.rs",
+        "older.watch() || lost_its_watch",
+        "older.watch()",
+        "a version whose watcher ended is not watched again",
+    ),
+    edit("chain.rs", "tick <= snapshot", "true", "an entry of a younger snapshot takes the place of an older one's"),
+    edit("registry.rs", "Word::Set(tick) => tick,", "Word::Set(_) => now,", "an owner ignores what a pruner has set"),
+    edit(
+        "registry.rs",
+        "self.used.load(Ordering::Relaxed) < before + index + 1",
+        "false",
+        "words are used and not counted",
+    ),
+    edit("registry.rs", "left <= REGISTRY_BLOCK", "true", "a scan stops after the first block"),
+    edit(
+        "notes.rs",
+        "*named = if newer && rule::holds(Rule::CarryNewer) { 0 } else { cut };",
+        "*named = cut;",
+        "what is newer than the cut counts as named",
+    ),
+    edit(
+        "notes.rs",
+        "*named == 0 || *named > tick",
+        "*named > tick",
+        "an acknowledged cut forgets what it has not named",
+    ),
+    edit(
+        "notes.rs",
+        "*named == 0 || *named > tick",
+        "*named == 0",
+        "an acknowledged cut forgets what a later one names",
+    ),
+    edit(
+        "notes.rs",
+        "next.is_null() || len < NOTE_SEGMENT",
+        "next.is_null()",
+        "a segment is left that was not full when it was read",
+    ),
+    edit(
+        "notes.rs",
+        "acknowledged.chain(desk.holds.iter().map(|hold| hold.since)).min()",
+        "acknowledged.min()",
+        "a cut holds nothing",
+    ),
+    edit(
+        "notes.rs",
+        "position.segment != first && !position.segment.is_null()",
+        "position.segment != first",
+        "a list is freed before it is begun",
+    ),
+    edit(
+        "engine.rs",
+        "replaced.is_none_or(|replaced| replaced.stamp.tick() < stamp.tick())",
+        "replaced.is_none()",
+        "only a first version is noted",
+    ),
+    edit(
+        "engine.rs",
+        "replaced.is_none_or(|replaced| replaced.stamp.tick() < stamp.tick())",
+        "replaced.is_some_and(|replaced| replaced.stamp.tick() < stamp.tick())",
+        "a first version is not noted",
+    ),
+    edit("engine.rs", "until > owned.view.clock", "owned.view.clock == 0", "a pruner trusts its view for ever"),
+    edit("engine.rs", "slot.generation() != waiting.generation", "false", "the backlog looks at slots that were freed"),
+    edit("engine.rs", "slot.dequeue(waiting.waits_for);", "{}", "a slot that was looked at keeps its mark"),
+    edit("engine.rs", "newest.version.prev().is_none()", "true", "a tombstone is purged over an older version"),
+    edit(
+        "engine.rs",
+        "self.engine.desk.floor().min(passed)",
+        "passed",
+        "a tombstone is purged before consumers have it",
+    ),
+    edit("engine.rs", "until <= view.clock", "true", "a pruner trusts a view beyond its clock"),
+    edit("era.rs", "self.safe() + 1 < era", "false", "the era moves on before the last one is safe"),
+    edit("slot.rs", "state & AGAIN == 0", "true", "a pruner ends without the look that it was asked for"),
+    edit(
+        "slot.rs",
+        "self.state.fetch_or(PRUNING | AGAIN, Ordering::AcqRel)",
+        "self.state.fetch_or(PRUNING, Ordering::AcqRel)",
+        "who finds a pruner leaves no message",
+    ),
+    edit(
+        "slot.rs",
+        "(state >> GENERATION_SHIFT) + 1",
+        "(state >> GENERATION_SHIFT)",
+        "a slot comes again in its generation",
+    ),
+    edit(
+        "record.rs",
+        "!self.in_use.load(Ordering::Relaxed)\n            && self.in_use.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()",
+        "true",
+        "a record in use is claimed",
+    ),
+    edit(
+        "table/mod.rs",
+        "tag.is_none_or(|tag| tag == tag_of(hash))",
+        "tag.is_some_and(|tag| tag == tag_of(hash))",
+        "an entry without a tag is passed by",
+    ),
+    edit(
+        "table/mod.rs",
+        "is_at_start || slot.hash() >= position.0",
+        "true",
+        "a walk meets again what it has met in a smaller table",
+    ),
+    edit(
+        "table/grow.rs",
+        "root.claimed.fetch_add(MOVE_STEP, Ordering::Relaxed)",
+        "0",
+        "helpers move the first buckets only",
+    ),
+    edit(
+        "table/grow.rs",
+        "self.moved.load(Ordering::Acquire) == self.buckets.len()",
+        "self.moved.load(Ordering::Acquire) > 0",
+        "a table is promoted when one bucket has moved",
+    ),
+    edit(
+        "table/bucket.rs",
+        "self.tags.fetch_or(MOVED, Ordering::AcqRel) & MOVED == 0",
+        "{ self.tags.fetch_or(MOVED, Ordering::AcqRel); true }",
+        "a bucket is counted by all who have moved it",
+    ),
+];
