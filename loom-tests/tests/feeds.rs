@@ -110,18 +110,17 @@ fn a_removal_after_a_cursor_is_told_or_known_to_be_missed() {
         let cursor = map.subscribe(Feed::latest()).cursor();
         map.pin().remove(&KEY);
         drop(consumer);
-        let purger = spawn({
-            let store = store.clone();
-            // Moves the clock past the removal, and works off what waits.
-            move || drop(store.snapshot())
+        let resuming = spawn({
+            let map = map.clone();
+            move || map.resume(Feed::latest(), cursor).expect("a cursor of this store")
         });
-        let mut subscriber = map.resume(Feed::latest(), cursor).expect("a cursor of this store");
-        let is_told = match subscriber.poll() {
+        // Moves the clock past the removal, and works off what waits.
+        drop(store.snapshot());
+        let is_told = match join(resuming).poll() {
             Ok(batch) => batch.is_some_and(|batch| batch.iter().any(|change| change.value.is_none())),
             Err(_) => true,
         };
         assert!(is_told, "{MISSED}");
-        join(purger);
     });
 }
 
