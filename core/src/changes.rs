@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::map::Map;
 use crate::raw::engine::Engine;
+use crate::raw::notes::{Lag, Scope};
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::version::VersionNode;
 use crate::{Snapshot, Version};
@@ -19,7 +20,7 @@ pub struct Consumer {
 
 impl Consumer {
     pub(crate) fn register(engine: Arc<Engine>) -> Self {
-        let id = engine.desk.register(&engine.records, 0);
+        let id = engine.desk.register(&engine.records, 0, Scope::default(), usize::MAX);
         // From here on: what is not after this moment is not its business.
         let start = Snapshot::take(Arc::clone(&engine));
         engine.desk.acknowledge(id, start.tick());
@@ -44,18 +45,10 @@ impl Consumer {
     /// # Examples
     /// See [`Store::consumer`](crate::Store::consumer).
     pub fn cut(&mut self) -> Cut {
-        let snapshot = Snapshot::take(Arc::clone(&self.engine));
-        let session = self.engine.session();
-        let _guard = session.pin();
-        let changed = self.engine.desk.cut(&self.engine.records, &self.engine.clock, self.id, snapshot.tick());
-        let mut slots: Vec<_> = changed
-            .slots
-            .into_iter()
-            // SAFETY: noted slots are type-stable as long as their store.
-            .map(|slot| NotedSlot { component: unsafe { &*slot }.component(), slot })
-            .collect();
-        slots.sort_unstable_by_key(|noted| noted.component);
-        Cut { snapshot, noted: Noted { engine: Arc::clone(&self.engine), hold: changed.hold, slots } }
+        match Cut::take(&self.engine, self.id) {
+            Ok(cut) => cut,
+            Err(lag) => unreachable!("a consumer without a bound lags: {lag:?}"),
+        }
     }
 
     /// Says that the consumer has finished with a cut: removed keys up to there may be forgotten. Hands back the moment itself, which
@@ -106,6 +99,22 @@ unsafe impl Send for Noted {}
 unsafe impl Sync for Noted {}
 
 impl Cut {
+    /// Takes a snapshot, and what has changed for a consumer.
+    pub(crate) fn take(engine: &Arc<Engine>, id: u64) -> Result<Self, Lag> {
+        let snapshot = Snapshot::take(Arc::clone(engine));
+        let session = engine.session();
+        let _guard = session.pin();
+        let changed = engine.desk.cut(&engine.records, &engine.clock, id, snapshot.tick())?;
+        let mut slots: Vec<_> = changed
+            .slots
+            .into_iter()
+            // SAFETY: noted slots are type-stable as long as their store.
+            .map(|slot| NotedSlot { component: unsafe { &*slot }.component(), slot })
+            .collect();
+        slots.sort_unstable_by_key(|noted| noted.component);
+        Ok(Self { snapshot, noted: Noted { engine: Arc::clone(engine), hold: changed.hold, slots } })
+    }
+
     /// The cut's tick: that of its snapshot.
     pub fn tick(&self) -> u64 {
         self.snapshot.tick()

@@ -47,6 +47,7 @@
 mod cell;
 mod changes;
 mod error;
+mod feed;
 mod handle;
 mod index;
 mod many;
@@ -65,6 +66,7 @@ mod watch;
 pub use cell::{Cell, CellPin, Loaded};
 pub use changes::{Change, Consumer, Cut};
 pub use error::{ComponentKind, Conflict, ForeignStore, RegisterError};
+pub use feed::{Batch, Cursor, CursorError, Delivery, Everything, Feed, Keys, Lagged, NextBatch, Subscriber, Topic};
 pub use handle::Handle;
 pub use index::{Hashed, Index, Lookup, Sorted};
 pub use map::{Map, MapPin};

@@ -163,6 +163,10 @@ impl Store {
         Ok(Cell::new(map, initial))
     }
 
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.shared.engine
+    }
+
     /// A component whose keys are found by hash.
     fn hashed<K: 'static, V: 'static>(&self, id: u16) -> (Component, Hashed) {
         (Component::new::<K, V>(id), Hashed { hasher: self.shared.hasher.clone() })

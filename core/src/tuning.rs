@@ -82,5 +82,12 @@ pub(crate) const WAITER_LANES: usize = either(64, 1);
 /// the wake-up. Ten looks a second cost nothing that can be measured.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Bytes that a key counts which waits for a subscriber: its place in a set, with room to grow, and the slot and version of a removal,
+/// which has to be kept until the subscriber knows of it.
+pub(crate) const WAITING_KEY_BYTES: usize = 128;
+
+/// Bytes that may wait for a subscriber unless it says otherwise: some hundred thousand keys.
+pub(crate) const FEED_BYTES: usize = 16 << 20;
+
 /// Slots that a snapshot's iterator reads under one pin: enough that their cache misses overlap.
 pub(crate) const SCAN_STEP: usize = either(64, 1);

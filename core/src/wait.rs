@@ -86,11 +86,18 @@ impl Sleeper {
     }
 
     /// Sleeps until `look` finds something, or the deadline has passed.
-    pub(crate) fn sleep<T>(mut self, deadline: Option<Instant>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-        let mut found = look();
+    pub(crate) fn sleep<T>(&mut self, deadline: Option<Instant>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let found = look();
         if found.is_some() {
             return found;
         }
+        let found = self.sleep_enlisted(deadline, look);
+        self.end();
+        found
+    }
+
+    fn sleep_enlisted<T>(&mut self, deadline: Option<Instant>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let mut found = None;
         self.enlist(&Waker::from(Arc::new(Unparker(current_thread()))));
         if rule::holds(Rule::LookAfterEnlisting) {
             found = look();

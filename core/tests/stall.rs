@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stillpoint::stall::{Stall, disarm, stall_before};
-use stillpoint::{Cell, Consumer, Cut, Handle, Map, MapPin, OrderedMap, Snapshot};
+use stillpoint::{Cell, Consumer, Cut, Feed, Handle, Keys, Map, MapPin, OrderedMap, Snapshot, Subscriber};
 use support::operation::Operation;
 use support::oracle::{Oracle, Value, World};
 use support::random::Random;
@@ -189,6 +189,7 @@ struct Prepared {
     consumer: Option<Consumer>,
     cut: Option<Cut>,
     handle: Option<Handle<u64, Value>>,
+    subscriber: Option<Subscriber<Keys<u64, Value>>>,
 }
 
 /// An operation to be stopped.
@@ -245,6 +246,12 @@ fn with_garbage(scene: &Scene) -> Prepared {
     let prepared = warm(scene);
     (0..62).for_each(|_| scene.upsert(0));
     prepared
+}
+
+fn with_subscriber(scene: &Scene) -> Prepared {
+    let subscriber = Some(scene.world.maps[0].subscribe(Feed::latest()));
+    put_own(scene, 0..20);
+    Prepared { subscriber, ..warm(scene) }
 }
 
 fn with_handle(scene: &Scene) -> Prepared {
@@ -390,6 +397,25 @@ static VICTIMS: LazyLock<Vec<Victim>> = LazyLock::new(|| {
         },
         Victim { name: "a cut that is dropped", prepare: with_cut, act: |_, prepared| prepared.cut = None },
         Victim { name: "a consumer that ends", prepare: with_changes, act: |_, prepared| prepared.consumer = None },
+        victim("a subscriber that begins", |scene, prepared| {
+            prepared.subscriber = Some(scene.world.maps[0].subscribe(Feed::latest().bytes_max(1)));
+        }),
+        Victim {
+            name: "a subscriber that is asked",
+            prepare: with_subscriber,
+            act: |_, prepared| {
+                let batch = prepared.subscriber.as_mut().unwrap().poll().unwrap().unwrap();
+                assert!(batch.iter().count() >= 20);
+            },
+        },
+        Victim {
+            name: "a subscriber that goes on from a snapshot",
+            prepare: with_subscriber,
+            act: |scene, prepared| {
+                let cursor = prepared.subscriber.as_mut().unwrap().resync();
+                assert!(cursor.tick() < scene.world.store.tick());
+            },
+        },
         Victim {
             name: "maintain",
             prepare: |scene| {

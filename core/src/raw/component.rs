@@ -30,6 +30,8 @@ pub(crate) struct Component {
     counts: [CachePadded<Counts>; LEN_STRIPES],
     /// The era from which on tombstones are purged: see [`detach_base`](Self::detach_base).
     purge_from: AtomicU64,
+    /// Removals up to this tick may have left no trace.
+    forgotten: AtomicU64,
 }
 
 /// An index from which slots can be taken out.
@@ -66,6 +68,7 @@ impl Component {
             drop_key: Slot::<K>::drop_key,
             counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
             purge_from: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
         }
     }
 
@@ -150,6 +153,20 @@ impl Component {
     pub(crate) unsafe fn retire_slot(&self, slot: &SlotHeader) -> Retired {
         // SAFETY: passed on.
         unsafe { Retired::new(ptr::from_ref(slot).cast_mut().cast(), self, reclaim_slot) }
+    }
+
+    /// Says that a removal with this tick leaves no trace, before it does.
+    pub(crate) fn forget_removals(&self, tick: u64) {
+        // Relaxed: ordered by the fences [PURGE-1] and [PURGE-2].
+        if self.forgotten.load(Ordering::Relaxed) < tick {
+            self.forgotten.fetch_max(tick, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether all removals after a tick have left a trace. Behind the fence [PURGE-2].
+    pub(crate) fn remembers_since(&self, tick: u64) -> bool {
+        // Relaxed: as above.
+        !self.has_base() && self.forgotten.load(Ordering::Relaxed) <= tick
     }
 
     /// From now on tombstones stay: a base lies under the table.

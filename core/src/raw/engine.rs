@@ -3,6 +3,7 @@
 #![allow(clippy::missing_const_for_thread_local, reason = "loom's macro has no constant form")]
 
 use std::cell::RefCell;
+use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -18,12 +19,14 @@ use crate::raw::slot::{Head, PruneRight, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::waiters::{Changed, Waiters};
 use crate::sync::rule::{self, Rule};
-use crate::sync::{Guard, LocalHandle, unique_number};
+use crate::sync::{Guard, HashState, LocalHandle, Ordering, fence, unique_number};
 use crate::tuning;
 
 /// The shared state under a store.
 pub(crate) struct Engine {
     pub(crate) id: u64,
+    /// A number that no other store has, in this process or another.
+    pub(crate) identity: u64,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) eras: Eras,
@@ -40,8 +43,10 @@ pub(crate) const COMPONENTS_MAX: usize = u16::MAX as usize;
 
 impl Engine {
     pub(crate) fn new() -> Arc<Self> {
+        let id = unique_number();
         Arc::new(Self {
-            id: unique_number(),
+            id,
+            identity: HashState::default().hash_one(id),
             clock: Clock::starting_at(1),
             registry: Registry::new(),
             eras: Eras::new(),
@@ -60,6 +65,11 @@ impl Engine {
         let component = Arc::new(make(id));
         components.push(Arc::clone(&component));
         Some(component)
+    }
+
+    /// All components.
+    pub(crate) fn components(&self) -> Vec<Arc<Component>> {
+        self.components.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The calling thread's session. Lock-free; registers the thread on its first call.
@@ -243,7 +253,7 @@ impl<'g> Worker<'g> {
     fn note(&self, slot: &SlotHeader) {
         // SAFETY: the worker's own record.
         if unsafe { self.record.note(slot) } {
-            self.engine.desk.absorb(&self.engine.records);
+            self.engine.desk.absorb(&self.engine.records, &self.engine.clock);
         }
     }
 
@@ -409,6 +419,7 @@ impl<'g> Worker<'g> {
                     if newest.version.prev().is_none()
                         && stamp.tick() <= self.purge_floor()
                         && self.may_purge(component)
+                        && self.announce_purge(component, stamp.tick())
                     {
                         if self.purge(component, slot, newest.address) == Purged::Busy {
                             pruning.enqueue(WaitsFor::Look);
@@ -429,6 +440,18 @@ impl<'g> Worker<'g> {
 
     fn may_purge(&self, component: &Component) -> bool {
         component.may_purge(self.engine.eras.safe()) || !rule::holds(Rule::KeepTombstoneOverBase)
+    }
+
+    /// Says that a removal with this tick leaves no trace; `false` if somebody has come who must be told of it.
+    fn announce_purge(&self, component: &Component, tick: u64) -> bool {
+        if !rule::holds(Rule::PurgeTellsCursors) {
+            return true;
+        }
+        component.forget_removals(tick);
+        // SeqCst fence [PURGE-1]: the mark stands before the floor. Mate: [PURGE-2] of who resumes at a cursor, between its floor and
+        // its look at the mark: either it sees the mark, or its floor is seen here.
+        fence(Ordering::SeqCst);
+        tick <= self.purge_floor()
     }
 
     /// Counts a slot that was put into its component's table.

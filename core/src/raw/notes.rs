@@ -24,9 +24,15 @@
 //! # Memory
 //! A segment of a list goes when every consumer has passed it. A consumer's turn is a mutex among consumers; writers only try
 //! it. If a consumer stays away, a writer that begins a segment reads the lists into the consumers' sets of slots, if nobody
-//! else does: so what waits is bounded by the slots that changed.
+//! else does: so what waits is bounded by the slots that changed. A consumer may have a bound of its own: when more slots wait, it
+//! *lags*. Then nothing waits for it, and it holds nothing back, until it starts anew from a snapshot. Nothing is missed by that: it starts
+//! being told before the snapshot is taken, so the note of what the snapshot does not show comes after.
+//!
+//! Removals keep their trace until all consumers have finished with them, also those that a consumer is not told of. So the notes that pass
+//! by a consumer with a bound are counted. When they are more than the bound, a consumer for which nothing waits has finished with all of
+//! them; one for which something waits is no longer waited for, and lags only if a removal in its components has since been forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ptr;
 use std::sync::{PoisonError, TryLockError};
 
@@ -36,7 +42,7 @@ use crate::raw::record::{Record, Records};
 use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
 use crate::tuning::NOTE_SEGMENT;
 
 /// A piece of a thread's list.
@@ -101,6 +107,82 @@ struct ConsumerState {
     slots: HashMap<*mut SlotHeader, u64>,
     /// The tick up to which the consumer has finished.
     acknowledged: u64,
+    scope: Scope,
+    /// So many slots may wait; with one more the consumer lags.
+    waiting_max: usize,
+    /// Notes that were read for it since it finished with anything, of its scope or not: as many removals it may hold back.
+    passed: usize,
+    /// Whether removals after `acknowledged` are kept for it; not, when more have passed than it has room for.
+    holds: bool,
+    /// How many slots waited when it began to lag: since then it is told nothing, and holds nothing back.
+    lagged: Option<usize>,
+}
+
+impl ConsumerState {
+    /// Lets a slot wait for the consumer, if it is one of those that it is told of.
+    fn tell(&mut self, slot: *mut SlotHeader) {
+        // SAFETY: a noted slot is type-stable as long as its store.
+        if self.lagged.is_none() && self.scope.has(unsafe { &*slot }) {
+            self.slots.insert(slot, 0);
+            if self.slots.len() > self.waiting_max {
+                self.lag();
+            }
+        }
+    }
+
+    /// Judges by the notes that have passed what is still kept for the consumer, when everything up to a tick has been read for it.
+    fn settle(&mut self, settled: u64) {
+        if self.passed <= self.waiting_max {
+            return;
+        }
+        self.passed = 0;
+        if self.slots.is_empty() && self.lagged.is_none() {
+            // Nothing of its scope has changed up to there.
+            self.finish(settled);
+        } else {
+            self.holds = false;
+        }
+    }
+
+    /// The consumer has finished with everything up to a tick.
+    fn finish(&mut self, tick: u64) {
+        self.acknowledged = self.acknowledged.max(tick);
+        (self.passed, self.holds) = (0, true);
+    }
+
+    /// Gives up: from now on nothing waits for the consumer, until it starts anew.
+    fn lag(&mut self) {
+        if self.lagged.is_none() {
+            self.lagged = Some(self.slots.len());
+            self.slots = HashMap::new();
+        }
+    }
+}
+
+/// What a consumer is told of.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    /// Changes of this component; of all, if it is none.
+    pub(crate) component: Option<u16>,
+    /// Changes of keys with these hashes; of all, if it is none.
+    pub(crate) hashes: Option<HashSet<u64>>,
+}
+
+impl Scope {
+    fn has(&self, slot: &SlotHeader) -> bool {
+        // The hash of a slot that was freed says nothing; but then all consumers have finished with what was noted.
+        self.component.is_none_or(|component| component == slot.component())
+            && self.hashes.as_ref().is_none_or(|hashes| hashes.contains(&slot.hash()))
+    }
+}
+
+/// A consumer was told nothing for a while: more slots waited than it has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lag {
+    /// The tick up to which it had finished.
+    pub(crate) since: u64,
+    /// How many slots waited then.
+    pub(crate) slots: usize,
 }
 
 /// While it stands, removals after `since` keep their trace: a cut names them, whatever became of its consumer.
@@ -210,10 +292,21 @@ impl NotesDesk {
     }
 
     /// Registers a consumer that has finished with everything up to `tick`.
-    pub(crate) fn register(&self, records: &Records, tick: u64) -> u64 {
+    pub(crate) fn register(&self, records: &Records, tick: u64, scope: Scope, waiting_max: usize) -> u64 {
         let mut desk = self.lock();
         let id = desk.new_id();
-        let mut state = ConsumerState { id, positions: HashMap::new(), slots: HashMap::new(), acknowledged: tick };
+        let (positions, slots) = (HashMap::new(), HashMap::new());
+        let mut state = ConsumerState {
+            id,
+            positions,
+            slots,
+            acknowledged: tick,
+            scope,
+            waiting_max,
+            passed: 0,
+            holds: true,
+            lagged: None,
+        };
         // AcqRel [CONSUMER-1]: mate of Acquire [CONSUMER-2].
         self.wanted.fetch_add(Wanted::CONSUMER, Ordering::AcqRel);
         for record in records.iter() {
@@ -237,24 +330,19 @@ impl NotesDesk {
     /// Names what has changed up to `cut`, the tick of a snapshot that the caller has just taken: its fence [SNAP-2] stands between
     /// the move of the clock and the look at what is announced. It is named again by the next cut, with what has changed after
     /// this one, until it is acknowledged. The caller is pinned.
-    pub(crate) fn cut(&self, records: &Records, clock: &Clock, id: u64, cut: u64) -> Changed {
+    ///
+    /// # Errors
+    /// The consumer lags.
+    pub(crate) fn cut(&self, records: &Records, clock: &Clock, id: u64, cut: u64) -> Result<Changed, Lag> {
         let mut desk = self.lock();
-        let mut announced = Vec::new();
-        for record in records.iter() {
-            let slot = record.announced();
-            if slot.is_null() || !rule::holds(Rule::ConsumerTakesAnnounced) {
-                continue;
-            }
-            announced.push(slot);
-        }
-        for consumer in &mut desk.consumers {
-            consumer.slots.extend(announced.iter().map(|slot| (*slot, 0)));
-        }
-        Self::read_lists(&mut desk, records);
+        self.collect(&mut desk, records, clock);
         let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) else {
-            return Changed::default();
+            return Ok(Changed::default());
         };
         let since = consumer.acknowledged;
+        if let Some(slots) = consumer.lagged {
+            return Err(Lag { since, slots });
+        }
         let mut slots = Vec::with_capacity(consumer.slots.len());
         consumer.slots.retain(|slot, named| {
             // SAFETY: a noted slot is type-stable as long as its store.
@@ -271,7 +359,85 @@ impl NotesDesk {
         });
         let hold = desk.new_id();
         desk.holds.push(Hold { id: hold, since });
-        Changed { slots, hold }
+        Ok(Changed { slots, hold })
+    }
+
+    /// Lets everything wait for the consumers that is announced or noted: first the words, then the lists.
+    fn collect(&self, desk: &mut Desk, records: &Records, clock: &Clock) {
+        // More has passed somebody than it has room for: then the clock must move, or nothing written since it last did can be settled.
+        let is_due = desk.consumers.iter().any(|consumer| consumer.passed > consumer.waiting_max);
+        let settled = clock.now();
+        if is_due {
+            clock.advance_past(settled);
+        }
+        // SeqCst fence [SNAP-2]: the clock stands before the look at what is announced. Mate: the writer's [SNAP-1].
+        fence(Ordering::SeqCst);
+        let announced: Vec<_> = records
+            .iter()
+            .map(Record::announced)
+            .filter(|slot| !slot.is_null() && rule::holds(Rule::ConsumerTakesAnnounced))
+            .collect();
+        for consumer in &mut desk.consumers {
+            announced.iter().for_each(|slot| consumer.tell(*slot));
+        }
+        Self::read_lists(desk, records);
+        if is_due {
+            // What has this tick was seen above, as at a cut that closes at it.
+            desk.consumers.iter_mut().for_each(|consumer| consumer.settle(settled));
+        }
+        self.set_floor(desk);
+    }
+
+    /// Keeps removals for a consumer again for which they were not kept for a while; says since when it needs them, and `None` if they
+    /// were kept all the time. Who asks looks behind a fence [PURGE-2] at what has been forgotten since.
+    pub(crate) fn hold_again(&self, id: u64) -> Option<u64> {
+        let mut desk = self.lock();
+        let consumer = desk.consumers.iter_mut().find(|consumer| consumer.id == id)?;
+        let since = (!consumer.holds && consumer.lagged.is_none()).then_some(consumer.acknowledged);
+        consumer.holds = true;
+        self.set_floor(&desk);
+        since
+    }
+
+    /// Whether a cut may name something for this consumer, or it lags. Moves no clock. What is not seen here was not visible before
+    /// the call, by the same two cases as for a cut.
+    pub(crate) fn has_news(&self, records: &Records, clock: &Clock, id: u64) -> bool {
+        let mut desk = self.lock();
+        self.collect(&mut desk, records, clock);
+        desk.consumers
+            .iter()
+            .find(|consumer| consumer.id == id)
+            .is_some_and(|consumer| consumer.lagged.is_some() || !consumer.slots.is_empty())
+    }
+
+    /// Lets slots wait for one consumer.
+    pub(crate) fn tell(&self, id: u64, slots: impl IntoIterator<Item = *mut SlotHeader>) {
+        let mut desk = self.lock();
+        if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
+            slots.into_iter().for_each(|slot| consumer.tell(slot));
+        }
+        self.set_floor(&desk);
+    }
+
+    /// Makes a consumer lag.
+    pub(crate) fn lag(&self, id: u64) {
+        let mut desk = self.lock();
+        if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
+            consumer.lag();
+        }
+        self.set_floor(&desk);
+    }
+
+    /// Nothing waits for a consumer any more, and it does not lag. It is told of everything from now on, so of what a snapshot that is
+    /// taken after this does not show.
+    pub(crate) fn start_anew(&self, id: u64) {
+        let mut desk = self.lock();
+        if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
+            consumer.lagged = None;
+            consumer.slots = HashMap::new();
+            (consumer.passed, consumer.holds) = (0, true);
+        }
+        self.set_floor(&desk);
     }
 
     fn changed_within(newest: &chain::VersionHeader, stamp: Stamp, since: u64, cut: u64) -> bool {
@@ -294,7 +460,7 @@ impl NotesDesk {
     pub(crate) fn acknowledge(&self, id: u64, tick: u64) {
         let mut desk = self.lock();
         if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
-            consumer.acknowledged = consumer.acknowledged.max(tick);
+            consumer.finish(tick);
             consumer.slots.retain(|_, named| *named == 0 || *named > tick);
             if consumer.slots.capacity() / SHRINK > consumer.slots.len() {
                 consumer.slots.shrink_to(2 * consumer.slots.len());
@@ -305,11 +471,11 @@ impl NotesDesk {
 
     /// Reads all lists into the consumers' sets, if nobody else is at the desk; so that lists stay short while a consumer
     /// stays away. Called by a writer that begins a segment; never waits.
-    pub(crate) fn absorb(&self, records: &Records) {
+    pub(crate) fn absorb(&self, records: &Records, clock: &Clock) {
         match self.desk.try_lock() {
-            Ok(mut desk) => Self::read_lists(&mut desk, records),
+            Ok(mut desk) => self.collect(&mut desk, records, clock),
             Err(TryLockError::Poisoned(poisoned)) => {
-                Self::read_lists(&mut poisoned.into_inner(), records);
+                self.collect(&mut poisoned.into_inner(), records, clock);
             }
             Err(TryLockError::WouldBlock) => {}
         }
@@ -326,7 +492,8 @@ impl NotesDesk {
     }
 
     fn set_floor(&self, desk: &Desk) {
-        let acknowledged = desk.consumers.iter().map(|consumer| consumer.acknowledged);
+        let holding = desk.consumers.iter().filter(|consumer| consumer.lagged.is_none() && consumer.holds);
+        let acknowledged = holding.map(|consumer| consumer.acknowledged);
         let floor = acknowledged.chain(desk.holds.iter().map(|hold| hold.since)).min();
         // Release [FLOOR-1]: mate of Acquire [FLOOR-2].
         self.floor.store(floor.unwrap_or(u64::MAX), Ordering::Release);
@@ -358,21 +525,24 @@ impl NotesDesk {
                 if position.segment.is_null() {
                     position.segment = record.first_segment();
                 }
-                Self::read_list(position, &mut consumer.slots);
+                let mut reached = *position;
+                Self::read_list(&mut reached, consumer);
+                consumer.positions.insert(ptr::from_ref(record), reached);
             }
         }
         Self::free_read(desk, records);
     }
 
-    fn read_list(position: &mut Position, slots: &mut HashMap<*mut SlotHeader, u64>) {
+    fn read_list(position: &mut Position, consumer: &mut ConsumerState) {
         while !position.segment.is_null() {
             // SAFETY: segments are freed at the desk only, behind all positions.
             let segment = unsafe { &*position.segment };
             // Acquire [NOTE-2]: with Release [NOTE-1].
             let len = segment.len.load(Ordering::Acquire);
             for note in &segment.notes[position.index..len] {
-                slots.insert(note.load(Ordering::Relaxed), 0);
+                consumer.tell(note.load(Ordering::Relaxed));
             }
+            consumer.passed += len - position.index;
             position.index = len;
             // Acquire [SEGMENT-2]: with Release [SEGMENT-1]; the length is final once there is a next one.
             let next = segment.next.load(Ordering::Acquire);

@@ -32,7 +32,6 @@ use crate::sync::{AtomicBool, AtomicPtr, Ordering, watch};
 use crate::tuning::WAITER_LANES;
 
 /// What a sleeper waits for.
-#[allow(dead_code, reason = "feeds come next")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
     /// Any change.

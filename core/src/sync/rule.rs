@@ -76,6 +76,8 @@ pub enum Rule {
     FenceBeforeLook,
     /// A writer reads who waits after its version is installed and decided.
     WantedAfterStamp,
+    /// Before a removal's last trace goes, its component says so, and the floor is read again.
+    PurgeTellsCursors,
 }
 
 #[cfg(not(loom))]

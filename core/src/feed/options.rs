@@ -1,0 +1,111 @@
+//! What a subscriber is to be told, and how.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::Hash;
+
+use crate::feed::topic::{Keys, Topic};
+use crate::tuning::{FEED_BYTES, WAITING_KEY_BYTES};
+
+/// What a [`Subscriber`](crate::Subscriber) is to be told, and how. For [`Map::subscribe`](crate::Map::subscribe) and
+/// [`Store::subscribe`](crate::Store::subscribe).
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), stillpoint::RegisterError> {
+/// use stillpoint::{Delivery, Feed};
+///
+/// let map = stillpoint::Store::new().map::<String, u64>("map")?;
+/// let feed = Feed::latest().prefix("eu/").when(|_, value| value.is_none_or(|n| *n > 10));
+/// let mut subscriber = map.subscribe(feed.delivery(Delivery::AtLeastOnce).bytes_max(1 << 20));
+/// for (key, value) in [("eu/a", 5), ("eu/b", 50), ("us/c", 50)] {
+///     map.pin().put(key.to_owned(), value);
+/// }
+/// let batch = subscriber.poll().unwrap().unwrap();
+/// assert_eq!(batch.iter().map(|change| change.key.as_str()).collect::<Vec<_>>(), ["eu/b"]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Feed<T> {
+    pub(crate) topic: T,
+    pub(crate) delivery: Delivery,
+    bytes_max: usize,
+}
+
+/// What becomes of a batch that a subscriber was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// It was told: what it has does not come again, whatever becomes of the batch.
+    #[default]
+    AtMostOnce,
+    /// What it has comes again, in its newest state, until it is [acknowledged](crate::Subscriber::acknowledge).
+    AtLeastOnce,
+}
+
+impl<T: Topic> Feed<T> {
+    /// Each key's newest value: a key that changed several times since the last batch is told once.
+    pub fn latest() -> Self {
+        Self { topic: T::default(), delivery: Delivery::default(), bytes_max: FEED_BYTES }
+    }
+
+    /// What becomes of a batch; at most once, unless told otherwise.
+    #[must_use]
+    pub fn delivery(self, delivery: Delivery) -> Self {
+        Self { delivery, ..self }
+    }
+
+    /// How much memory what waits for the subscriber may take, and with it the traces of removed keys that are kept for it: a key counts
+    /// 128 bytes. When more waits, the subscriber [has lagged](crate::Lagged), and the memory is given back. 16 MiB, unless told
+    /// otherwise.
+    ///
+    /// What keys own on the heap is not counted.
+    #[must_use]
+    pub fn bytes_max(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
+    }
+
+    pub(crate) fn waiting_max(&self) -> usize {
+        (self.bytes_max / WAITING_KEY_BYTES).max(1)
+    }
+}
+
+impl<K, V> Feed<Keys<K, V>>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Only these keys. Others cost the subscriber nothing, and do not count towards its bound.
+    #[must_use]
+    pub fn keys(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.topic.keys = Some(keys.into_iter().collect::<HashSet<K>>());
+        self
+    }
+
+    /// Only keys that begin with this.
+    #[must_use]
+    pub fn prefix(self, prefix: impl AsRef<[u8]>) -> Self
+    where
+        K: AsRef<[u8]>,
+    {
+        let prefix: Box<[u8]> = prefix.as_ref().into();
+        self.when(move |key, _| key.as_ref().starts_with(&prefix))
+    }
+
+    /// Only changes that pass a test of the key and its new value, `None` if the key was removed. A key whose new value fails is not
+    /// told, also if the old one has passed.
+    ///
+    /// The test runs in whoever reads the subscriber, and outside of anything that others wait for. Several tests must all pass.
+    #[must_use]
+    pub fn when(mut self, test: impl Fn(&K, Option<&V>) -> bool + Send + Sync + 'static) -> Self {
+        self.topic.tests.push(Box::new(test));
+        self
+    }
+}
+
+impl<T> fmt::Debug for Feed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut feed = f.debug_struct("Feed");
+        feed.field("delivery", &self.delivery).field("bytes_max", &self.bytes_max).finish_non_exhaustive()
+    }
+}
