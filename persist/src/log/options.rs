@@ -15,7 +15,7 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Segments grow by this many bytes at a time, written as zeros: a power of two, at least two pages.
     pub zero_step: u32,
-    /// Segments of earlier processes, for [`LogWriter::remove_covered`].
+    /// Segments of earlier processes, for [`LogWriter::remove_covered`](super::LogWriter::remove_covered).
     pub closed: Vec<ClosedSegment>,
 }
 
