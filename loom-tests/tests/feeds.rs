@@ -73,9 +73,6 @@ fn what_a_subscriber_is_told_leads_to_what_is_there() {
     });
 }
 
-twin!(missed_when_announced_slots_are_not_taken:
-    what_a_subscriber_is_told_leads_to_what_is_there without ConsumerTakesAnnounced, MISSED);
-
 /// With room for one key: the subscriber lags beside the writer, and goes on from a snapshot.
 #[test]
 fn a_subscriber_that_has_lagged_goes_on_without_a_gap() {
