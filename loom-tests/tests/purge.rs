@@ -7,7 +7,6 @@ use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
 
 const KEY: u64 = 1;
 const LOST: &str = "a write is lost under a purge";
-const TWICE: &str = "an item is retired twice";
 const RECLAIMED: &str = "an item is met that may have been reclaimed";
 const AGAIN: &str = "a version number comes again";
 
@@ -41,7 +40,7 @@ fn a_write_survives_a_purge() {
     });
 }
 
-twin!(retired_twice_when_purged_without_a_look_at_the_head: a_write_survives_a_purge without PurgeByHead, TWICE);
+twin!(lost_when_purged_without_a_look_at_the_head: a_write_survives_a_purge without PurgeByHead, LOST);
 twin!(a_version_comes_again_when_purged_in_its_tick: a_write_survives_a_purge without PurgeAfterTick, AGAIN);
 
 /// A purge beside a lookup; and a lookup by who comes later.
