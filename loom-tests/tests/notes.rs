@@ -92,8 +92,6 @@ fn a_write_is_in_the_cut_of_a_pinned_thread() {
     });
 }
 
-twin!(lost_without_a_fence_after_the_clock: a_write_is_in_the_cut_of_a_pinned_thread without FenceAfterClock, LOST);
-
 /// A writer, and one who reads what it writes, perhaps deciding it, and then asks for a cut.
 #[test]
 fn what_was_read_is_in_a_cut_after_it() {

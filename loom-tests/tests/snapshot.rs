@@ -35,6 +35,28 @@ twin!(changes_without_stamping_before_use: a_snapshot_never_changes without Stam
 twin!(changes_without_stamping_once: a_snapshot_never_changes without StampOnce, CHANGES);
 twin!(changes_with_a_clock_that_stays: a_snapshot_never_changes without ClockPastSnapshot, CHANGES);
 
+/// A snapshot read by a thread that has a pin already: then its own pins bring no fence.
+#[test]
+fn a_snapshot_of_a_pinned_thread_never_changes() {
+    explore(2, || {
+        let (store, [map]) = store_of(["map"]);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 1)
+        });
+        let pin = map.pin();
+        let still = store.snapshot();
+        let first = still.get(&map, &KEY);
+        drop(pin);
+        let written = join(writer);
+        assert_eq!(first, still.get(&map, &KEY), "{CHANGES}");
+        assert_eq!(first.is_some(), written.tick() <= still.tick(), "a snapshot's tick is not what it shows");
+    });
+}
+
+twin!(changes_without_a_fence_after_the_clock:
+    a_snapshot_of_a_pinned_thread_never_changes without FenceAfterClock, CHANGES);
+
 /// A writer, and snapshots on two other threads: each shows what was acknowledged before it, and a later one no less than an
 /// earlier one.
 #[test]

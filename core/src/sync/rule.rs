@@ -18,7 +18,7 @@ pub enum Rule {
     ClockPastSnapshot,
     /// A fence stands between announcing a snapshot and reading the clock for it.
     FenceAfterPending,
-    /// A fence stands between moving the clock past a snapshot and reading at it, or looking for a cut at what is announced.
+    /// A fence stands between moving the clock past a snapshot and reading at it.
     FenceAfterClock,
     /// PENDING carries a clock read before announcing, so that it never repeats in one word.
     PendingCarriesClock,
