@@ -172,7 +172,7 @@ where
 
     /// Looks at some leaves from the front, under one pin.
     fn refill_front(&mut self) {
-        let _session = self.view.pin();
+        let _pin = self.view.pin();
         let index = self.view.map().index().index();
         while let Some((from, until)) = self.rest.take() {
             let mut slots = Vec::with_capacity(tuning::LEAF_KEYS);
@@ -191,7 +191,7 @@ where
 
     /// Looks at some leaves from the back, under one pin.
     fn refill_back(&mut self) {
-        let _session = self.view.pin();
+        let _pin = self.view.pin();
         let index = self.view.map().index().index();
         while let Some((from, until)) = self.rest.take() {
             let mut slots = Vec::with_capacity(tuning::LEAF_KEYS);

@@ -78,7 +78,7 @@ impl Store {
     ///
     /// # Errors
     /// [`RegisterError::OtherTypes`] if the name belongs to a map of other types;
-    /// [`RegisterError::OtherKind`] if it belongs to a cell;
+    /// [`RegisterError::OtherKind`] if it belongs to a cell or an ordered map;
     /// [`RegisterError::TooMany`] beyond 65,535 components.
     ///
     /// # Examples

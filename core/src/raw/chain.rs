@@ -25,8 +25,10 @@
 //!
 //! # Watched versions
 //! A version that was replaced and that a live snapshot sees is *watched* by exactly one entry of the backlog: that of the oldest
-//! snapshot that saw it. When the entry is looked at, which is soon after that one has ended, it is gone; the version is
-//! unlinked, or watched by an entry of the oldest that still sees it. So a snapshot that is kept for long hides nothing that others leave, however many come and go beside it.
+//! snapshot that saw it. The entry is looked at only by a view in which that one has ended: an older view may show a still older
+//! snapshot, and make the entry look like that of a version that is gone. When it is looked at, it is gone; the version is
+//! unlinked, or watched by an entry of the oldest that still sees it. So a snapshot that is kept for long hides nothing that others
+//! leave, however many come and go beside it.
 //!
 //! The entry finds its version again by the snapshot's tick *w*: it is the version that was visible at *w*, if it is still
 //! seen at *w* or later. A version below it may come to fill its place when it has been unlinked; but that one was
