@@ -2,11 +2,15 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use crate::map::{Map, MapPin, Pending};
+use crate::raw::engine::Session;
 use crate::raw::slot::SlotHeader;
+use crate::sync::Guard;
 use crate::{Conflict, Cut, ForeignStore, Snapshot, Version, Versioned};
 
 /// One value of a [`Store`](crate::Store), read often and replaced whole. See [`Store::cell`](crate::Store::cell).
@@ -57,7 +61,7 @@ impl<S: Send + Sync + 'static> Cell<S> {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn pin(&self) -> CellPin<'_, S> {
         // SAFETY: the slot lives as long as its map, and the key in it is never removed.
         CellPin { pin: self.map.pin(), slot: unsafe { self.slot.as_ref() } }
@@ -70,12 +74,14 @@ impl<S: Send + Sync + 'static> Cell<S> {
     ///
     /// # Examples
     /// See [`Store::cell`](crate::Store::cell).
-    #[inline]
+    #[inline(always)]
     pub fn load(&self) -> Loaded<'_, S> {
         let pin = self.pin();
         let seen = pin.versioned();
         let (value, version) = (NonNull::from(seen.value()), seen.version());
-        Loaded { value, version, _pin: pin }
+        // In parts: a pin that is moved as a whole, just after its parts were stored, waits for them.
+        let (guard, session) = pin.pin.into_parts();
+        Loaded { value, version, _guard: guard, _session: session, cell: PhantomData }
     }
 
     /// Sets the value, whatever it was, and returns the new version.
@@ -225,7 +231,10 @@ impl<S> fmt::Debug for CellPin<'_, S> {
 pub struct Loaded<'c, S> {
     value: NonNull<S>,
     version: Version,
-    _pin: CellPin<'c, S>,
+    // Before the session: a guard must not outlive its handle.
+    _guard: Guard,
+    _session: Rc<Session>,
+    cell: PhantomData<&'c Cell<S>>,
 }
 
 impl<S> Loaded<'_, S> {

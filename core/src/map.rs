@@ -86,7 +86,7 @@ impl<K, V, I> Map<K, V, I> {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn pin(&self) -> MapPin<'_, K, V, I> {
         let session = self.engine.session();
         MapPin { guard: session.pin(), session, map: self }
@@ -245,6 +245,12 @@ impl<K, V, I> MapPin<'_, K, V, I> {
     #[inline]
     fn worker(&self) -> Worker<'_> {
         Worker::new(&self.map.engine, &self.session, &self.guard)
+    }
+
+    /// What keeps the thread pinned, without the map.
+    #[inline]
+    pub(crate) fn into_parts(self) -> (Guard, Rc<Session>) {
+        (self.guard, self.session)
     }
 
     /// The map that is pinned.

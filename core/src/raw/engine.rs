@@ -73,12 +73,18 @@ impl Engine {
     }
 
     /// The calling thread's session. Lock-free; registers the thread on its first call.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn session(self: &Arc<Self>) -> Rc<Session> {
-        SESSIONS
-            .try_with(|sessions| sessions.borrow_mut().get(self))
-            // The thread is ending and its table is gone: a session for this call.
-            .unwrap_or_else(|_| Rc::new(Session::new(self)))
+        SESSIONS.try_with(|sessions| sessions.borrow_mut().get(self)).unwrap_or_else(|_| self.session_for_one_call())
+    }
+}
+
+impl Engine {
+    /// The thread is ending and its table is gone: a session for this call.
+    #[cold]
+    #[inline(never)]
+    fn session_for_one_call(self: &Arc<Self>) -> Rc<Session> {
+        Rc::new(Session::new(self))
     }
 }
 
@@ -105,7 +111,7 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
         for (id, session) in &self.entries {
             if *id == engine.id {
@@ -116,6 +122,7 @@ impl Sessions {
     }
 
     #[cold]
+    #[inline(never)]
     fn add(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
         self.entries.retain(|(_, session)| session.engine.strong_count() > 0);
         let session = Rc::new(Session::new(engine));
