@@ -7,7 +7,8 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use crate::map::{Map, MapPin, Pending};
+use crate::map::{Map, MapPin};
+use crate::pending::Pending;
 use crate::raw::engine::Session;
 use crate::raw::slot::SlotHeader;
 use crate::sync::Guard;

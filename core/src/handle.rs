@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::hash::Hash;
 
-use crate::map::{Map, MapPin, Pending};
+use crate::map::{Map, MapPin};
+use crate::pending::Pending;
 use crate::raw::place::Place;
 use crate::raw::slot::SlotHeader;
 use crate::{Conflict, Version, Versioned};

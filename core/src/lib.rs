@@ -53,6 +53,7 @@ mod index;
 mod many;
 mod map;
 mod ordered;
+mod pending;
 mod published;
 mod raw;
 mod snapshot;

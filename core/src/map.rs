@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::index::{self, Hashed, Index, Lookup};
-use crate::raw::chain::{Latest, Newest, VersionHeader};
+use crate::pending::Pending;
+use crate::raw::chain::{Latest, Newest};
 use crate::raw::component::Component;
 use crate::raw::engine::{Engine, Session, Worker};
 use crate::raw::slot::{Slot, SlotHeader};
@@ -191,43 +192,6 @@ pub struct MapPin<'m, K, V, I = Hashed> {
 impl<K, V, I> fmt::Debug for MapPin<'_, K, V, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapPin").field("map", self.map).finish()
-    }
-}
-
-/// A version that is not installed yet; dropped if it never is.
-pub(crate) struct Pending<V> {
-    version: *mut VersionHeader,
-    value: PhantomData<V>,
-}
-
-impl<V> Pending<V> {
-    pub(crate) fn new(value: Option<V>) -> Self {
-        Self { version: VersionNode::allocate(value), value: PhantomData }
-    }
-
-    fn stamped(value: Option<V>, stamp: Stamp) -> Self {
-        Self { version: VersionNode::allocate_stamped(value, stamp), value: PhantomData }
-    }
-
-    /// Takes the value back.
-    fn into_value(self) -> Option<V> {
-        let version = self.installed();
-        // SAFETY: allocated with this `V`, and never published.
-        unsafe { VersionNode::take(version) }
-    }
-
-    /// The version is the map's now.
-    fn installed(self) -> *mut VersionHeader {
-        let version = self.version;
-        std::mem::forget(self);
-        version
-    }
-}
-
-impl<V> Drop for Pending<V> {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this `V`, and never published.
-        unsafe { VersionNode::<V>::drop_node(self.version) };
     }
 }
 
@@ -448,7 +412,7 @@ where
     /// Installs a version over what was seen; `None` if the slot has changed.
     #[inline]
     fn install<'p>(&'p self, slot: &'p SlotHeader, seen: Latest<'p>, new: &Pending<V>) -> Option<Version> {
-        self.worker().replace(self.map.component(), slot, seen, new.version).ok().map(Stamp::version)
+        self.worker().replace(self.map.component(), slot, seen, new.version()).ok().map(Stamp::version)
     }
 
     /// Installs a value over what was seen, and reads it back.
@@ -869,7 +833,7 @@ where
         let new = Pending::stamped(value, Stamp::from_version(version));
         let slot = self.slot_for(key);
         let worker = self.worker();
-        let restored = worker.restore(self.map.component(), slot, new.version).is_ok();
+        let restored = worker.restore(self.map.component(), slot, new.version()).is_ok();
         if restored {
             new.installed();
         }
