@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::map::{Map, MapPin};
 use crate::pending::Pending;
-use crate::raw::engine::Session;
+use crate::raw::session::Session;
 use crate::raw::slot::SlotHeader;
 use crate::sync::Guard;
 use crate::{Conflict, Cut, ForeignStore, Snapshot, Version, Versioned};

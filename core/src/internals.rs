@@ -9,8 +9,8 @@ pub use crate::raw::ordered::model::{OrderedKey, OrderedKeys};
 pub use crate::sync::collector::collect_garbage;
 
 use crate::raw::component::Component;
-use crate::raw::engine::SESSIONS;
 use crate::raw::era::{RetireQueue, Retired};
+use crate::raw::session::SESSIONS;
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::table::{Inserted, Position};
 

@@ -1,11 +1,8 @@
-//! A store without its names: clock, registry, eras, records, notes, backlog; and a thread's session with it.
+//! A store without its names: clock, registry, eras, records, notes, backlog; and a pinned thread at work in it.
 
-#![allow(clippy::missing_const_for_thread_local, reason = "loom's macro has no constant form")]
-
-use std::cell::RefCell;
 use std::hash::BuildHasher;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::raw::backlog::{Backlog, Waiting, WaitsFor};
 use crate::raw::chain::{self, Latest, Pruned, Pruner, VersionHeader};
@@ -15,11 +12,12 @@ use crate::raw::era::{Eras, Retired};
 use crate::raw::notes::NotesDesk;
 use crate::raw::record::{Record, Records};
 use crate::raw::registry::{LiveView, Registry};
+use crate::raw::session::{SESSIONS, Session};
 use crate::raw::slot::{Head, PruneRight, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::waiters::{Changed, Waiters};
 use crate::sync::rule::{self, Rule};
-use crate::sync::{Guard, HashState, LocalHandle, Ordering, fence, unique_number};
+use crate::sync::{Guard, HashState, Ordering, fence, unique_number};
 use crate::tuning;
 
 /// The shared state under a store.
@@ -100,79 +98,6 @@ impl Drop for Engine {
     }
 }
 
-crate::sync::thread_local! {
-    pub(crate) static SESSIONS: RefCell<Sessions> = RefCell::new(Sessions::default());
-}
-
-/// A thread's sessions, one for each store that it has used.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    entries: Vec<(u64, Rc<Session>)>,
-}
-
-impl Sessions {
-    #[inline(always)]
-    fn get(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
-        for (id, session) in &self.entries {
-            if *id == engine.id {
-                return Rc::clone(session);
-            }
-        }
-        self.add(engine)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn add(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
-        self.entries.retain(|(_, session)| session.engine.strong_count() > 0);
-        let session = Rc::new(Session::new(engine));
-        self.entries.push((engine.id, Rc::clone(&session)));
-        session
-    }
-}
-
-/// A thread's part in a store.
-pub(crate) struct Session {
-    handle: LocalHandle,
-    record: *const Record,
-    engine: Weak<Engine>,
-}
-
-impl Session {
-    fn new(engine: &Arc<Engine>) -> Self {
-        Self { handle: engine.eras.register(), record: engine.records.obtain(), engine: Arc::downgrade(engine) }
-    }
-
-    /// Pins the calling thread.
-    #[inline]
-    pub(crate) fn pin(&self) -> Guard {
-        self.handle.pin()
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let Some(engine) = self.engine.upgrade() else { return };
-        // SAFETY: records live as long as their engine.
-        let record = unsafe { &*self.record };
-        // SAFETY: the thread's own record; nothing in here comes back.
-        let (block, garbage) = unsafe {
-            record.with_owned(|owned| {
-                owned.retired.close(&engine.eras);
-                (owned.backlog.take(), owned.retired.len())
-            })
-        };
-        if let Some(block) = block {
-            engine.backlog.push(block);
-        }
-        if garbage > 0 {
-            engine.records.abandon(record);
-        } else {
-            record.leave();
-        }
-    }
-}
-
 /// A pinned thread at work in a store: what every operation is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Worker<'g> {
@@ -185,9 +110,7 @@ impl<'g> Worker<'g> {
     /// The caller's session is one of this engine, and the guard is from it.
     #[inline]
     pub(crate) fn new(engine: &'g Engine, session: &'g Session, guard: &'g Guard) -> Self {
-        debug_assert!(std::ptr::eq(session.engine.as_ptr(), engine), "a session of another store");
-        // SAFETY: records live as long as their engine.
-        Self { engine, record: unsafe { &*session.record }, guard }
+        Self { engine, record: session.record_in(engine), guard }
     }
 
     /// Reads what a slot holds now.

@@ -14,6 +14,7 @@ pub(crate) mod ordered;
 pub(crate) mod place;
 pub(crate) mod record;
 pub(crate) mod registry;
+pub(crate) mod session;
 pub(crate) mod slot;
 pub(crate) mod stamp;
 pub(crate) mod table;

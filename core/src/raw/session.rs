@@ -1,0 +1,93 @@
+//! A thread's sessions: its part in each store that it uses.
+
+#![allow(clippy::missing_const_for_thread_local, reason = "loom's macro has no constant form")]
+
+use std::cell::RefCell;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+use crate::raw::engine::Engine;
+use crate::raw::record::Record;
+use crate::sync::{Guard, LocalHandle};
+
+crate::sync::thread_local! {
+    pub(crate) static SESSIONS: RefCell<Sessions> = RefCell::new(Sessions::default());
+}
+
+/// A thread's sessions, one for each store that it has used.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    entries: Vec<(u64, Rc<Session>)>,
+}
+
+impl Sessions {
+    #[inline(always)]
+    pub(crate) fn get(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
+        for (id, session) in &self.entries {
+            if *id == engine.id {
+                return Rc::clone(session);
+            }
+        }
+        self.add(engine)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
+        self.entries.retain(|(_, session)| session.engine.strong_count() > 0);
+        let session = Rc::new(Session::new(engine));
+        self.entries.push((engine.id, Rc::clone(&session)));
+        session
+    }
+}
+
+/// A thread's part in a store.
+pub(crate) struct Session {
+    handle: LocalHandle,
+    record: *const Record,
+    engine: Weak<Engine>,
+}
+
+impl Session {
+    pub(crate) fn new(engine: &Arc<Engine>) -> Self {
+        Self { handle: engine.eras.register(), record: engine.records.obtain(), engine: Arc::downgrade(engine) }
+    }
+
+    /// The thread's record in the session's store, which is this one.
+    #[inline]
+    pub(crate) fn record_in<'e>(&self, engine: &'e Engine) -> &'e Record {
+        debug_assert!(ptr::eq(self.engine.as_ptr(), engine), "a session of another store");
+        // SAFETY: records live as long as their engine.
+        unsafe { &*self.record }
+    }
+
+    /// Pins the calling thread.
+    #[inline]
+    pub(crate) fn pin(&self) -> Guard {
+        self.handle.pin()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(engine) = self.engine.upgrade() else { return };
+        // SAFETY: records live as long as their engine.
+        let record = unsafe { &*self.record };
+        // SAFETY: the thread's own record; nothing in here comes back.
+        let (block, garbage) = unsafe {
+            record.with_owned(|owned| {
+                owned.retired.close(&engine.eras);
+                (owned.backlog.take(), owned.retired.len())
+            })
+        };
+        if let Some(block) = block {
+            engine.backlog.push(block);
+        }
+        if garbage > 0 {
+            engine.records.abandon(record);
+        } else {
+            record.leave();
+        }
+    }
+}
