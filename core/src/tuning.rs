@@ -63,10 +63,11 @@ pub(crate) const PRUNE_LOOKS: usize = either(8, 4);
 /// How often a pruner starts over because another asked for it meanwhile.
 pub(crate) const PRUNE_AGAIN: usize = 2;
 
-/// Slots in the first chunk of an arena, and in the largest one: chunks double.
+/// Slots in the first chunk of an arena: chunks double.
 pub(crate) const ARENA_FIRST: usize = either(32, 2);
-/// See [`ARENA_FIRST`].
-pub(crate) const ARENA_LARGEST: usize = either(8192, 2);
+
+/// Bytes of an arena's largest chunk: a huge page, so that what is reserved and not yet used is no more than that.
+pub(crate) const ARENA_LARGEST_BYTES: usize = either(2 << 20, 1);
 
 /// Counters over which a map's length is spread.
 pub(crate) const LEN_STRIPES: usize = either(16, 2);

@@ -1,14 +1,15 @@
 //! Arenas: where a component's slots are allocated. Slots never move, and their memory is never given to anything else.
 
-use std::alloc::{self, Layout};
+use std::alloc::Layout;
 use std::ptr;
 
 use crate::raw::slot::SlotHeader;
+use crate::sync::region::Region;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
-use crate::tuning::{ARENA_FIRST, ARENA_LARGEST};
+use crate::tuning::{ARENA_FIRST, ARENA_LARGEST_BYTES};
 
 struct Chunk {
-    slots: *mut u8,
+    region: Region,
     capacity: usize,
     /// Slots handed out; may run past the capacity.
     used: AtomicUsize,
@@ -80,7 +81,7 @@ impl Arena {
                 let index = chunk.used.fetch_add(1, Ordering::Relaxed);
                 if index < chunk.capacity {
                     // SAFETY: in bounds of the chunk.
-                    return unsafe { chunk.slots.add(index * self.slot.size()) }.cast();
+                    return unsafe { chunk.region.start().add(index * self.slot.size()) }.cast();
                 }
             }
             self.grow(current);
@@ -89,35 +90,20 @@ impl Arena {
 
     fn grow(&self, below: *mut Chunk) {
         // SAFETY: as above.
-        let capacity = unsafe { below.as_ref() }.map_or(ARENA_FIRST, |chunk| (chunk.capacity * 2).min(ARENA_LARGEST));
-        let layout = self.chunk_layout(capacity);
-        // SAFETY: the layout is not empty: a slot has a header.
-        let slots = unsafe { alloc::alloc(layout) };
-        if slots.is_null() {
-            alloc::handle_alloc_error(layout);
-        }
-        let chunk = Box::into_raw(Box::new(Chunk { slots, capacity, used: AtomicUsize::new(0), below }));
+        let before = unsafe { below.as_ref() };
+        let largest = ARENA_LARGEST_BYTES.div_ceil(self.slot.size());
+        let capacity = before.map_or(ARENA_FIRST, |chunk| (chunk.capacity * 2).min(largest).max(1));
+        let layout = Layout::from_size_align(self.slot.size() * capacity, self.slot.align())
+            .expect("a chunk of slots is far smaller than the address space");
+        let region = Region::zeroed(layout);
+        let chunk = Box::into_raw(Box::new(Chunk { region, capacity, used: AtomicUsize::new(0), below }));
         // Release [CHUNK-1]: mate of Acquire [CHUNK-2].
         if self.current.compare_exchange(below, chunk, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.bytes.fetch_add(layout.size(), Ordering::Relaxed);
         } else {
-            // SAFETY: never published.
-            unsafe { self.free_chunk(chunk) };
+            // SAFETY: leaked above, and never published.
+            drop(unsafe { Box::from_raw(chunk) });
         }
-    }
-
-    fn chunk_layout(&self, capacity: usize) -> Layout {
-        Layout::from_size_align(self.slot.size() * capacity, self.slot.align())
-            .expect("a chunk of slots is far smaller than the address space")
-    }
-
-    /// # Safety
-    /// Nobody else knows the chunk.
-    unsafe fn free_chunk(&self, chunk: *mut Chunk) {
-        // SAFETY: leaked once in `grow`.
-        let chunk = unsafe { Box::from_raw(chunk) };
-        // SAFETY: allocated there with this layout.
-        unsafe { alloc::dealloc(chunk.slots, self.chunk_layout(chunk.capacity)) };
     }
 
     /// Takes a slot back whose key is gone.
@@ -157,7 +143,7 @@ impl Arena {
                 let visited = unsafe { chunk.as_ref() }?;
                 if index < visited.used.load(Ordering::Relaxed).min(visited.capacity) {
                     // SAFETY: in bounds.
-                    let slot = unsafe { visited.slots.add(index * size) };
+                    let slot = unsafe { visited.region.start().add(index * size) };
                     index += 1;
                     return Some(slot.cast());
                 }
@@ -171,11 +157,8 @@ impl Drop for Arena {
     fn drop(&mut self) {
         let mut chunk = self.current.load(Ordering::Relaxed);
         while !chunk.is_null() {
-            // SAFETY: exclusive access.
-            let below = unsafe { (*chunk).below };
-            // SAFETY: exclusive access.
-            unsafe { self.free_chunk(chunk) };
-            chunk = below;
+            // SAFETY: exclusive access; each was leaked once in `grow`.
+            chunk = unsafe { Box::from_raw(chunk) }.below;
         }
     }
 }

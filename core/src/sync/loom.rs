@@ -158,10 +158,13 @@ impl Hasher for PlainHasher {
     }
 }
 
+/// A slice of fresh values.
+pub(crate) type Zeroed<T> = Box<[T]>;
+
 /// Allocates a slice of fresh values: loom's atomics must be constructed one by one.
 ///
 /// # Safety
 /// None is needed here; the signature is that of the product's world.
-pub(crate) unsafe fn zeroed_slice<T>(len: usize, new: fn() -> T) -> Box<[T]> {
+pub(crate) unsafe fn zeroed_slice<T>(len: usize, new: fn() -> T) -> Zeroed<T> {
     (0..len).map(|_| new()).collect()
 }

@@ -12,6 +12,7 @@
 //! `crossbeam-epoch`'s promise and no more; the others [`watch`] what was *retired* instead.
 
 mod prefetch;
+pub(crate) mod region;
 pub(crate) mod rule;
 
 #[cfg(loom)]

@@ -9,11 +9,4 @@ pub(crate) use foldhash::quality::RandomState as HashState;
 
 pub(crate) use std::thread::{Thread, current as current_thread, park_timeout as park};
 
-/// Allocates a slice whose every byte is zero, without touching its pages.
-///
-/// # Safety
-/// All bytes zero must be a valid `T`.
-pub(crate) unsafe fn zeroed_slice<T>(len: usize, _new: fn() -> T) -> Box<[T]> {
-    // SAFETY: the caller promises that zeros are a valid `T`.
-    unsafe { Box::<[T]>::new_zeroed_slice(len).assume_init() }
-}
+pub(crate) use super::region::{Zeroed, zeroed_slice};

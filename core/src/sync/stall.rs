@@ -180,11 +180,4 @@ counting!(AtomicI64, i64);
 counting!(AtomicU64, u64);
 counting!(AtomicUsize, usize);
 
-/// Allocates a slice whose every byte is zero, without touching its pages.
-///
-/// # Safety
-/// All bytes zero must be a valid `T`.
-pub(crate) unsafe fn zeroed_slice<T>(len: usize, _new: fn() -> T) -> Box<[T]> {
-    // SAFETY: the caller promises that zeros are a valid `T`.
-    unsafe { Box::<[T]>::new_zeroed_slice(len).assume_init() }
-}
+pub(crate) use super::region::{Zeroed, zeroed_slice};

@@ -35,12 +35,12 @@ use bucket::{Bucket, ENTRIES, Entry, LAST, Meaning, tag_of};
 use crate::raw::era::Retired;
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, prefetch, watch, zeroed_slice};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Zeroed, prefetch, watch, zeroed_slice};
 use crate::tuning::TABLE_BUCKETS;
 
 /// A table of one size.
 pub(crate) struct Generation {
-    buckets: Box<[Bucket]>,
+    buckets: Zeroed<Bucket>,
     /// How far a hash is shifted to get its bucket.
     shift: u32,
     next: AtomicPtr<Generation>,
@@ -109,7 +109,7 @@ impl Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        for bucket in &self.buckets {
+        for bucket in self.buckets.iter() {
             // SAFETY: exclusive.
             unsafe { bucket.free_links() };
         }
