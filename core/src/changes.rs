@@ -4,11 +4,12 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::map::Map;
+use crate::index::Hashed;
 use crate::raw::engine::Engine;
 use crate::raw::notes::{Lag, Scope};
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::version::VersionNode;
+use crate::readable::Readable;
 use crate::{Snapshot, Version};
 
 /// Asks a store, time and again, for a consistent moment and everything that has changed since the last one.
@@ -139,11 +140,13 @@ impl Cut {
     ///
     /// # Examples
     /// See [`Store::consumer`](crate::Store::consumer).
-    pub fn changes<'c, K, V>(&'c self, map: &'c Map<K, V>) -> impl Iterator<Item = Change<'c, K, V>> + use<'c, K, V>
+    pub fn changes<'c, K, V, M>(&'c self, map: &'c M) -> impl Iterator<Item = Change<'c, K, V>> + use<'c, K, V, M>
     where
         K: Hash + Eq + Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
+        M: Readable<K, V, Hashed>,
     {
+        let map = map.map();
         let id = map.component().id();
         let own: &[NotedSlot] = if Arc::ptr_eq(self.snapshot.engine(), map.engine()) {
             let slots = &self.noted.slots;

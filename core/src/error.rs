@@ -15,6 +15,10 @@ pub enum ComponentKind {
     OrderedMap,
     /// A [`Cell`](crate::Cell).
     Cell,
+    /// A [`CheckedMap`](crate::CheckedMap).
+    CheckedMap,
+    /// A [`CheckedMap`](crate::CheckedMap) whose keys are in order.
+    CheckedOrderedMap,
 }
 
 impl fmt::Display for ComponentKind {
@@ -23,6 +27,8 @@ impl fmt::Display for ComponentKind {
             Self::Map => "a map",
             Self::OrderedMap => "an ordered map",
             Self::Cell => "a cell",
+            Self::CheckedMap => "a checked map",
+            Self::CheckedOrderedMap => "a checked ordered map",
         })
     }
 }
@@ -49,6 +55,20 @@ pub enum RegisterError {
         /// What was asked for.
         expected: ComponentKind,
     },
+    /// The name belongs to a component already, which has options of its own. Ask for it without options, or choose another name.
+    Taken {
+        /// The component's name.
+        name: String,
+        /// What it is.
+        found: ComponentKind,
+    },
+    /// There is no component with this name, and none can be made without its options.
+    Unknown {
+        /// The name.
+        name: String,
+        /// What was asked for.
+        expected: ComponentKind,
+    },
     /// The store holds as many components as it can number.
     TooMany {
         /// The limit.
@@ -65,6 +85,12 @@ impl fmt::Display for RegisterError {
             ),
             Self::OtherKind { name, found, expected } => {
                 write!(f, "component {name:?} is {found}, not {expected}: choose another name")
+            }
+            Self::Taken { name, found } => {
+                write!(f, "component {name:?} is there already, and is {found}: ask for it without options")
+            }
+            Self::Unknown { name, expected } => {
+                write!(f, "there is no component {name:?}: {expected} is registered with its options first")
             }
             Self::TooMany { limit } => {
                 write!(f, "the store holds {limit} components, and can't number more")

@@ -46,16 +46,19 @@
 
 mod cell;
 mod changes;
+mod checked;
 mod error;
 mod feed;
 mod handle;
 mod index;
 mod many;
 mod map;
+mod options;
 mod ordered;
 mod pending;
 mod published;
 mod raw;
+mod readable;
 mod snapshot;
 mod store;
 mod sync;
@@ -66,13 +69,16 @@ mod watch;
 
 pub use cell::{Cell, CellPin, Loaded};
 pub use changes::{Change, Consumer, Cut};
+pub use checked::{Checked, CheckedMap, CheckedPin, Checking, Proposal, Refused, Unchecked};
 pub use error::{ComponentKind, Conflict, ForeignStore, RegisterError};
 pub use feed::{Batch, Cursor, CursorError, Delivery, Everything, Feed, Keys, Lagged, NextBatch, Subscriber, Topic};
 pub use handle::Handle;
 pub use index::{Hashed, Index, Lookup, Sorted};
 pub use map::{Map, MapPin};
+pub use options::MapOptions;
 pub use ordered::{OrderedMap, OrderedMapPin, Prefix, Range};
 pub use published::{Latest, Published};
+pub use readable::Readable;
 pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
 pub use store::{Store, StoreStats};
 pub use version::{Version, Versioned};

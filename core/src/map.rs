@@ -53,6 +53,11 @@ impl<K, V, I> Map<K, V, I> {
         &self.engine
     }
 
+    /// What all handles of the map share.
+    pub(crate) fn shared(&self) -> Arc<MapShared<K, V, I>> {
+        Arc::clone(&self.shared)
+    }
+
     pub(crate) fn component(&self) -> &Component {
         &self.shared.component
     }
@@ -208,7 +213,7 @@ unsafe fn value_of<'g, V>(newest: &Newest<'g>) -> Option<Versioned<'g, V>> {
 
 impl<K, V, I> MapPin<'_, K, V, I> {
     #[inline]
-    fn worker(&self) -> Worker<'_> {
+    pub(crate) fn worker(&self) -> Worker<'_> {
         Worker::new(&self.map.engine, &self.session, &self.guard)
     }
 
@@ -235,7 +240,7 @@ impl<K, V, I> MapPin<'_, K, V, I> {
 
     /// What the slot holds, if it holds a value.
     #[inline]
-    fn seen<'p>(&'p self, latest: Latest<'p>) -> Option<Versioned<'p, V>> {
+    pub(crate) fn seen<'p>(&'p self, latest: Latest<'p>) -> Option<Versioned<'p, V>> {
         match latest {
             // SAFETY: a slot of this map; the pin lives as long as the borrow of it.
             Latest::Version(newest) => unsafe { value_of(&newest) },
@@ -252,12 +257,6 @@ where
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.map.index().hasher.hash_one(key)
-    }
-
-    /// The key of a slot that the table showed under this pin.
-    pub(crate) fn key_of(&self, slot: &SlotHeader) -> &K {
-        // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
-        unsafe { Slot::<K>::key(slot) }
     }
 
     /// The slot of a key whose hash is known.
@@ -282,26 +281,32 @@ where
     V: Send + Sync + 'static,
     I: Index<K>,
 {
+    /// The key of a slot that the index showed under this pin.
+    pub(crate) fn key_of(&self, slot: &SlotHeader) -> &K {
+        // SAFETY: a slot of this map that the index shows is occupied, and stays so under the pin.
+        unsafe { Slot::<K>::key(slot) }
+    }
+
     #[inline]
-    fn find<Q: ?Sized>(&self, key: &Q) -> Option<&SlotHeader>
+    pub(crate) fn find<Q: ?Sized>(&self, key: &Q) -> Option<&SlotHeader>
     where
         I: Lookup<K, Q>,
     {
         self.map.index().find(self.map.component(), key)
     }
 
-    fn find_key(&self, key: &K) -> Option<&SlotHeader> {
+    pub(crate) fn find_key(&self, key: &K) -> Option<&SlotHeader> {
         self.map.index().find_key(self.map.component(), key)
     }
 
     /// The key's slot, made if there is none.
-    fn slot_for(&self, key: K) -> &SlotHeader {
+    pub(crate) fn slot_for(&self, key: K) -> &SlotHeader {
         self.map.index().slot_for(self.map.component(), &self.worker(), key)
     }
 
     /// A slot for the key of one that was purged.
     #[cold]
-    fn renew(&self, purged: &SlotHeader) -> &SlotHeader {
+    pub(crate) fn renew(&self, purged: &SlotHeader) -> &SlotHeader {
         let worker = self.worker();
         self.map.component().unlink(purged, |garbage| worker.retire(garbage));
         // SAFETY: purged, and not reclaimed under this pin.
@@ -416,15 +421,25 @@ where
         self.worker().replace(self.map.component(), slot, seen, new.version()).ok().map(Stamp::version)
     }
 
+    /// Installs a version over what was seen, and reads it back; gives it back if the slot has changed. The caller tidies up.
+    pub(crate) fn try_install<'p>(
+        &'p self,
+        slot: &'p SlotHeader,
+        seen: Latest<'p>,
+        new: Pending<V>,
+    ) -> Result<(Version, Option<&'p V>), Pending<V>> {
+        let Some(version) = self.install(slot, seen, &new) else { return Err(new) };
+        let installed = new.installed();
+        // SAFETY: installed under this pin, so not reclaimed under it; a `VersionNode<V>`.
+        let value = unsafe { VersionNode::<V>::value(&*installed) };
+        Ok((version, value))
+    }
+
     /// Installs a value over what was seen, and reads it back.
     fn install_value<'p>(&'p self, slot: &'p SlotHeader, seen: Latest<'p>, value: V) -> Option<Versioned<'p, V>> {
-        let new = Pending::new(Some(value));
-        let version = self.install(slot, seen, &new)?;
-        let installed = new.installed();
-        // SAFETY: installed under this pin, so not reclaimed under it; a `VersionNode<V>` with a value.
-        let value = unsafe { VersionNode::<V>::value(&*installed) }?;
+        let (version, value) = self.try_install(slot, seen, Pending::new(Some(value))).ok()?;
         self.worker().tidy();
-        Some(Versioned::new(value, version))
+        Some(Versioned::new(value?, version))
     }
 
     /// Replaces the key's value by what the closure makes of it. Returns the new value, or `None` if the key is absent: see

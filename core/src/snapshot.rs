@@ -16,6 +16,7 @@ use crate::raw::session::Session;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Position;
 use crate::raw::version::VersionNode;
+use crate::readable::Readable;
 use crate::sync::{Guard, prefetch, watch};
 use crate::{ForeignStore, Versioned, tuning};
 
@@ -67,7 +68,8 @@ impl Snapshot {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn of<'s, K, V, I>(&'s self, map: &'s Map<K, V, I>) -> Result<SnapshotOf<'s, K, V, I>, ForeignStore> {
+    pub fn of<'s, K, V, I>(&'s self, map: &'s impl Readable<K, V, I>) -> Result<SnapshotOf<'s, K, V, I>, ForeignStore> {
+        let map = map.map();
         if Arc::ptr_eq(&self.engine, map.engine()) {
             Ok(SnapshotOf { snapshot: self, map })
         } else {
@@ -83,7 +85,7 @@ impl Snapshot {
     /// # Examples
     /// See [`Store::snapshot`](crate::Store::snapshot).
     #[track_caller]
-    pub fn get<'s, K, V, I, Q: ?Sized>(&'s self, map: &'s Map<K, V, I>, key: &Q) -> Option<&'s V>
+    pub fn get<'s, K, V, I, Q: ?Sized>(&'s self, map: &'s impl Readable<K, V, I>, key: &Q) -> Option<&'s V>
     where
         K: Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
@@ -109,7 +111,7 @@ impl Snapshot {
     /// # }
     /// ```
     #[track_caller]
-    pub fn iter<'s, K, V, I>(&'s self, map: &'s Map<K, V, I>) -> Iter<'s, K, V, I>
+    pub fn iter<'s, K, V, I>(&'s self, map: &'s impl Readable<K, V, I>) -> Iter<'s, K, V, I>
     where
         K: Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
@@ -119,7 +121,7 @@ impl Snapshot {
     }
 
     #[track_caller]
-    pub(crate) fn own<'s, K, V, I>(&'s self, map: &'s Map<K, V, I>) -> SnapshotOf<'s, K, V, I> {
+    pub(crate) fn own<'s, K, V, I>(&'s self, map: &'s impl Readable<K, V, I>) -> SnapshotOf<'s, K, V, I> {
         match self.of(map) {
             Ok(view) => view,
             Err(foreign) => panic!("{foreign}"),

@@ -9,8 +9,10 @@ use std::time::Duration;
 use dashmap::{DashMap, Entry};
 
 use crate::changes::Consumer;
+use crate::checked::{CheckedMap, Checking};
 use crate::index::{Hashed, Sorted};
 use crate::map::{Map, MapShared};
+use crate::options::MapOptions;
 use crate::raw::component::Component;
 use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
 use crate::raw::ordered::Ordered;
@@ -127,10 +129,128 @@ impl Store {
         K: Ord + Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
     {
-        self.register(name, ComponentKind::OrderedMap, type_name::<(K, V)>(), |id| {
-            let index = Arc::new(Ordered::new());
-            (Component::with_index::<K, V>(id, Some(Arc::clone(&index) as Arc<_>)), Sorted::new(index))
-        })
+        self.register(name, ComponentKind::OrderedMap, type_name::<(K, V)>(), Self::sorted::<K, V>)
+    }
+
+    /// Registers a map with options: what it checks and keeps.
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle.
+    ///
+    /// # Errors
+    /// [`RegisterError::Taken`] if there is a component with this name: whoever asks first says what it checks and keeps. A map with checks is
+    /// found again by [`checked_map`](Self::checked_map), another one by [`map`](Self::map).
+    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    ///
+    /// # Examples
+    /// See [`MapOptions`].
+    pub fn map_with<K, V, C>(&self, name: &str, options: MapOptions<K, V, C>) -> Result<C::Map<Hashed>, RegisterError>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        C: Checking<K, V>,
+    {
+        let make = |id| self.hashed::<K, V>(id);
+        self.register_new(name, C::KIND, C::types(), make, |map| options.checks.over(map), C::kept)
+    }
+
+    /// Registers an ordered map with options; see [`map_with`](Self::map_with).
+    ///
+    /// # Errors
+    /// As [`map_with`](Self::map_with).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{MapOptions, Store};
+    /// let store = Store::new();
+    /// let levels = store.ordered_map_with("levels", MapOptions::<u64, u64>::new().keys_max(2))?;
+    /// levels.pin().put(101, 5)?;
+    /// levels.pin().put(100, 3)?;
+    /// assert!(levels.pin().put(102, 1).is_err());
+    /// assert!(store.snapshot().iter(&levels).eq([(&100, &3), (&101, &5)]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ordered_map_with<K, V, C>(
+        &self,
+        name: &str,
+        options: MapOptions<K, V, C>,
+    ) -> Result<C::Map<Sorted<K>>, RegisterError>
+    where
+        K: Ord + Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        C: Checking<K, V>,
+    {
+        self.register_new(name, C::ORDERED, C::types(), Self::sorted::<K, V>, |map| options.checks.over(map), C::kept)
+    }
+
+    /// Finds the checked map with this name.
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle.
+    ///
+    /// # Errors
+    /// [`RegisterError::Unknown`] if there is none; [`RegisterError::OtherTypes`] and [`RegisterError::OtherKind`] if the name belongs to
+    /// something else.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{MapOptions, Store};
+    /// let store = Store::new();
+    /// store.map_with("small", MapOptions::<u64, u64>::new().keys_max(10))?;
+    /// let small = store.checked_map::<u64, u64>("small")?;
+    /// small.pin().put(1, 10)?;
+    /// assert!(store.map::<u64, u64>("small").is_err()); // would write unchecked
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn checked_map<K, V>(&self, name: &str) -> Result<CheckedMap<K, V>, RegisterError>
+    where
+        K: Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
+        self.merging_map(name)
+    }
+
+    /// Finds the checked map with this name, which has a merge function for deltas of type `D`; see [`checked_map`](Self::checked_map).
+    ///
+    /// # Errors
+    /// As [`checked_map`](Self::checked_map).
+    pub fn merging_map<K, V, D>(&self, name: &str) -> Result<CheckedMap<K, V, D>, RegisterError>
+    where
+        K: Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        D: 'static,
+    {
+        self.find_checked(name, ComponentKind::CheckedMap)
+    }
+
+    fn find_checked<K, V, D, I>(
+        &self,
+        name: &str,
+        expected: ComponentKind,
+    ) -> Result<CheckedMap<K, V, D, I>, RegisterError>
+    where
+        K: Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        D: 'static,
+        I: Send + Sync + 'static,
+    {
+        let name = || name.to_owned();
+        let Some(entry) = self.shared.components.get(&name()) else {
+            return Err(RegisterError::Unknown { name: name(), expected });
+        };
+        if entry.kind != expected {
+            return Err(RegisterError::OtherKind { name: name(), found: entry.kind, expected });
+        }
+        match entry.map.downcast_ref::<CheckedMap<K, V, D, I>>() {
+            Some(map) => Ok(map.clone()),
+            None => {
+                Err(RegisterError::OtherTypes { name: name(), found: entry.types, expected: type_name::<(K, V, D)>() })
+            }
+        }
     }
 
     /// Finds the cell with this name, or registers it with an initial value. The value that is not needed is dropped.
@@ -172,6 +292,55 @@ impl Store {
         (Component::new::<K, V>(id), Hashed { hasher: self.shared.hasher.clone() })
     }
 
+    /// A component whose keys are in order.
+    fn sorted<K, V>(id: u16) -> (Component, Sorted<K>)
+    where
+        K: Ord + Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
+        let index = Arc::new(Ordered::new());
+        (Component::with_index::<K, V>(id, Some(Arc::clone(&index) as Arc<_>)), Sorted::new(index))
+    }
+
+    /// Registers a component under a name that must be free.
+    fn register_new<K, V, I, M>(
+        &self,
+        name: &str,
+        kind: ComponentKind,
+        types: &'static str,
+        make: impl FnOnce(u16) -> (Component, I),
+        finish: impl FnOnce(Map<K, V, I>) -> M,
+        keep: impl FnOnce(&M) -> Arc<dyn Any + Send + Sync>,
+    ) -> Result<M, RegisterError> {
+        match self.shared.components.entry(name.to_owned()) {
+            Entry::Occupied(entry) => Err(RegisterError::Taken { name: name.to_owned(), found: entry.get().kind }),
+            Entry::Vacant(entry) => {
+                let map = finish(self.make(name, make)?);
+                entry.insert(Registered { kind, types, map: keep(&map) });
+                Ok(map)
+            }
+        }
+    }
+
+    /// Makes a component.
+    fn make<K, V, I>(
+        &self,
+        name: &str,
+        make: impl FnOnce(u16) -> (Component, I),
+    ) -> Result<Map<K, V, I>, RegisterError> {
+        let mut index = None;
+        let make = |id| {
+            let (component, made) = make(id);
+            index = Some(made);
+            component
+        };
+        let component = self.shared.engine.add_component(make);
+        let (Some(component), Some(index)) = (component, index) else {
+            return Err(RegisterError::TooMany { limit: COMPONENTS_MAX });
+        };
+        Ok(Map::new(Arc::clone(&self.shared.engine), Arc::new(MapShared::new(name, component, index))))
+    }
+
     fn register<K, V, I>(
         &self,
         name: &str,
@@ -199,19 +368,9 @@ impl Store {
                 })?
             }
             Entry::Vacant(entry) => {
-                let mut index = None;
-                let make = |id| {
-                    let (component, made) = make(id);
-                    index = Some(made);
-                    component
-                };
-                let component = self.shared.engine.add_component(make);
-                let (Some(component), Some(index)) = (component, index) else {
-                    return Err(RegisterError::TooMany { limit: COMPONENTS_MAX });
-                };
-                let map = Arc::new(MapShared::<K, V, I>::new(name, component, index));
-                entry.insert(Registered { kind, types, map: Arc::clone(&map) as Arc<_> });
-                map
+                let map = self.make::<K, V, I>(name, make)?;
+                entry.insert(Registered { kind, types, map: map.shared() });
+                return Ok(map);
             }
         };
         Ok(Map::new(Arc::clone(&self.shared.engine), map))

@@ -1,0 +1,236 @@
+//! What a checked map asks of a write.
+
+use std::any::{Any, type_name};
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::checked::CheckedMap;
+use crate::checked::refused::Reason;
+use crate::sync::{AtomicUsize, Ordering};
+use crate::{ComponentKind, Map};
+
+/// A write, as a validator sees it: what the key holds, and what it would hold.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Proposal<'a, K, V> {
+    /// The key.
+    pub key: &'a K,
+    /// What the write would replace; `None` if the key is absent.
+    pub old: Option<&'a V>,
+    /// What the key would hold; `None` if it would be removed.
+    pub new: Option<&'a V>,
+}
+
+impl<'a, K, V> Proposal<'a, K, V> {
+    pub(crate) fn new(key: &'a K, old: Option<&'a V>, new: Option<&'a V>) -> Self {
+        Self { key, old, new }
+    }
+}
+
+/// Options of a map that checks nothing: see [`MapOptions`](crate::MapOptions).
+#[derive(Debug, Default)]
+pub struct Unchecked(());
+
+/// Options of a map that checks its writes, with deltas of type `D` if it merges: see [`MapOptions`](crate::MapOptions).
+pub struct Checked<K, V, D = Infallible> {
+    validators: Vec<Validator<K, V>>,
+    merge: Option<Merge<V, D>>,
+    bound: Option<Bound>,
+}
+
+type Validator<K, V> = Box<dyn Fn(&Proposal<'_, K, V>) -> Result<(), Reason> + Send + Sync>;
+type Merge<V, D> = Box<dyn Fn(Option<&V>, &D) -> Result<V, Reason> + Send + Sync>;
+
+impl<K, V, D> Checked<K, V, D> {
+    pub(crate) fn new() -> Self {
+        Self { validators: Vec::new(), merge: None, bound: None }
+    }
+
+    pub(crate) fn validate(&mut self, validator: Validator<K, V>) {
+        self.validators.push(validator);
+    }
+
+    pub(crate) fn keys_max(&mut self, max: usize) {
+        self.bound = Some(Bound { max, places: AtomicUsize::new(0) });
+    }
+
+    pub(crate) fn merge_by<E>(self, merge: Merge<V, E>) -> Checked<K, V, E> {
+        Checked { validators: self.validators, merge: Some(merge), bound: self.bound }
+    }
+
+    /// Asks all validators, in the order in which they were given.
+    pub(crate) fn judge(&self, proposal: &Proposal<'_, K, V>) -> Result<(), Reason> {
+        self.validators.iter().try_for_each(|validator| validator(proposal))
+    }
+
+    /// What a delta makes of a value.
+    pub(crate) fn merged(&self, old: Option<&V>, delta: &D) -> Result<V, Reason> {
+        match &self.merge {
+            Some(merge) => merge(old, delta),
+            None => unreachable!("a map without a merge function has no deltas"),
+        }
+    }
+
+    /// Takes a place for a key that comes, or sees to it that the place of one that goes is given back. `None` if there is no place left.
+    pub(crate) fn place(&self, was_there: bool, stays: bool) -> Option<Place<'_>> {
+        match &self.bound {
+            Some(bound) if was_there != stays => bound.place(stays),
+            _ => Some(Place { bound: None, comes: stays }),
+        }
+    }
+
+    /// The bound on keys.
+    pub(crate) fn bound(&self) -> usize {
+        self.bound.as_ref().map_or(usize::MAX, |bound| bound.max)
+    }
+}
+
+impl<K, V, D> fmt::Debug for Checked<K, V, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checked")
+            .field("validators", &self.validators.len())
+            .field("merges", &self.merge.is_some())
+            .field("keys_max", &self.bound.as_ref().map(|bound| bound.max))
+            .finish()
+    }
+}
+
+/// A bound on keys, and how many places are taken.
+struct Bound {
+    max: usize,
+    places: AtomicUsize,
+}
+
+impl Bound {
+    fn place(&self, comes: bool) -> Option<Place<'_>> {
+        if comes {
+            // Relaxed: a count; nothing is read on the strength of it.
+            let taken = self
+                .places
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |places| (places < self.max).then_some(places + 1));
+            taken.ok()?;
+        }
+        Some(Place { bound: Some(self), comes })
+    }
+}
+
+/// A place that a write has taken, or will give back. Taken back if the write does not come about.
+pub(crate) struct Place<'b> {
+    bound: Option<&'b Bound>,
+    comes: bool,
+}
+
+impl Place<'_> {
+    /// The write has come about.
+    pub(crate) fn settle(mut self) {
+        if let Some(bound) = self.bound.take()
+            && !self.comes
+        {
+            // Relaxed: as in `place`.
+            bound.places.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(bound) = self.bound
+            && self.comes
+        {
+            // Relaxed: as in `place`.
+            bound.places.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether a map checks its writes: [`Unchecked`] or [`Checked`]. Nothing else can be.
+pub trait Checking<K, V>: sealed::Sealed + Sized {
+    /// The map that comes of it.
+    type Map<I>;
+    /// The type of the deltas that it merges.
+    type Delta;
+
+    #[doc(hidden)]
+    const KIND: ComponentKind;
+    #[doc(hidden)]
+    const ORDERED: ComponentKind;
+
+    /// The types of the map, as errors name them.
+    #[doc(hidden)]
+    fn types() -> &'static str;
+
+    /// The checks, to be added to.
+    #[doc(hidden)]
+    fn checks(self) -> Checked<K, V, Self::Delta>;
+
+    #[doc(hidden)]
+    fn over<I>(self, map: Map<K, V, I>) -> Self::Map<I>;
+
+    /// What the store keeps of the map under its name.
+    #[doc(hidden)]
+    fn kept<I: Send + Sync + 'static>(map: &Self::Map<I>) -> Arc<dyn Any + Send + Sync>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Unchecked {}
+    impl<K, V, D> Sealed for super::Checked<K, V, D> {}
+}
+
+impl<K, V> Checking<K, V> for Unchecked
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    type Map<I> = Map<K, V, I>;
+    type Delta = Infallible;
+
+    const KIND: ComponentKind = ComponentKind::Map;
+    const ORDERED: ComponentKind = ComponentKind::OrderedMap;
+
+    fn types() -> &'static str {
+        type_name::<(K, V)>()
+    }
+
+    fn checks(self) -> Checked<K, V> {
+        Checked::new()
+    }
+
+    fn over<I>(self, map: Map<K, V, I>) -> Map<K, V, I> {
+        map
+    }
+
+    fn kept<I: Send + Sync + 'static>(map: &Map<K, V, I>) -> Arc<dyn Any + Send + Sync> {
+        map.shared()
+    }
+}
+
+impl<K, V, D> Checking<K, V> for Checked<K, V, D>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    D: 'static,
+{
+    type Map<I> = CheckedMap<K, V, D, I>;
+    type Delta = D;
+
+    const KIND: ComponentKind = ComponentKind::CheckedMap;
+    const ORDERED: ComponentKind = ComponentKind::CheckedOrderedMap;
+
+    fn types() -> &'static str {
+        type_name::<(K, V, D)>()
+    }
+
+    fn checks(self) -> Self {
+        self
+    }
+
+    fn over<I>(self, map: Map<K, V, I>) -> CheckedMap<K, V, D, I> {
+        CheckedMap::new(map, self)
+    }
+
+    fn kept<I: Send + Sync + 'static>(map: &CheckedMap<K, V, D, I>) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(map.clone())
+    }
+}

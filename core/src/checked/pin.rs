@@ -1,0 +1,313 @@
+//! The operations of a checked map.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::checked::{Checked, Proposal, Refused};
+use crate::index::{Hashed, Index, Lookup};
+use crate::map::MapPin;
+use crate::pending::Pending;
+use crate::raw::chain::Latest;
+use crate::raw::slot::SlotHeader;
+use crate::{Conflict, Version, Versioned};
+
+/// A pinned checked map: where the operations are. See [`CheckedMap::pin`](crate::CheckedMap::pin).
+///
+/// # Consistency
+/// Every operation on a key is linearizable, and what its checks have judged is what it replaces.
+///
+/// # Progress
+/// Every operation is lock-free. Validators, merge functions and closures may run again after a race, and run outside the critical
+/// steps: one that panics leaves the map as it was.
+///
+/// # Errors
+/// Every write may be [`Refused`]; then the map is as it was, and the value is given back.
+pub struct CheckedPin<'m, K, V, D = std::convert::Infallible, I = Hashed> {
+    pin: MapPin<'m, K, V, I>,
+    checks: &'m Checked<K, V, D>,
+}
+
+impl<'m, K, V, D, I> CheckedPin<'m, K, V, D, I> {
+    pub(crate) fn new(pin: MapPin<'m, K, V, I>, checks: &'m Checked<K, V, D>) -> Self {
+        Self { pin, checks }
+    }
+
+    /// How many keys have a value; see [`Map::len`](crate::Map::len).
+    pub fn len(&self) -> usize {
+        self.pin.len()
+    }
+
+    /// Whether no key has a value; see [`Map::len`](crate::Map::len).
+    pub fn is_empty(&self) -> bool {
+        self.pin.is_empty()
+    }
+}
+
+impl<K, V, D, I> CheckedPin<'_, K, V, D, I>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    I: Index<K>,
+{
+    /// Returns the key's value; see [`MapPin::get`].
+    #[inline]
+    pub fn get<Q: ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        I: Lookup<K, Q>,
+    {
+        self.pin.get(key)
+    }
+
+    /// Returns the key's value and version; see [`MapPin::versioned`].
+    #[inline]
+    pub fn versioned<Q: ?Sized>(&self, key: &Q) -> Option<Versioned<'_, V>>
+    where
+        I: Lookup<K, Q>,
+    {
+        self.pin.versioned(key)
+    }
+
+    /// Whether the key has a value.
+    #[inline]
+    pub fn contains<Q: ?Sized>(&self, key: &Q) -> bool
+    where
+        I: Lookup<K, Q>,
+    {
+        self.pin.contains(key)
+    }
+
+    /// Sets the key's value, whatever it was, and returns the new version.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`], [`Refused::Full`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{MapOptions, Refused, Store};
+    /// let map = Store::new().map_with("map", MapOptions::<u64, u64>::new().keys_max(1))?;
+    /// let pin = map.pin();
+    /// assert!(pin.put(1, 10).is_ok() && pin.put(1, 11).is_ok());
+    /// assert!(matches!(pin.put(2, 20), Err(Refused::Full { keys_max: 1, value: 20, .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn put(&self, key: K, value: V) -> Result<Version, Refused<'_, V>> {
+        let written = self.write(Target::Key(key), Some(value), |_, value| Ok(Plan::Write(value)))?;
+        Ok(written.version())
+    }
+
+    /// Sets the value of a key that is absent.
+    ///
+    /// # Errors
+    /// [`Refused::Conflict`] with what is there; [`Refused::Invalid`], [`Refused::Full`].
+    pub fn insert(&self, key: K, value: V) -> Result<Version, Refused<'_, V>> {
+        let written = self.write(Target::Key(key), Some(value), |old, value| match (old, value) {
+            (Some(seen), Some(value)) => Err(Refused::Conflict(Conflict { actual: Some(seen), value })),
+            (_, value) => Ok(Plan::Write(value)),
+        })?;
+        Ok(written.version())
+    }
+
+    /// Replaces the key's value by what the closure makes of it. Returns the new value, or `None` if the key is absent.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`], with what the closure made.
+    pub fn update<Q: ?Sized>(
+        &self,
+        key: &Q,
+        mut change: impl FnMut(&V) -> V,
+    ) -> Result<Option<Versioned<'_, V>>, Refused<'_, V>>
+    where
+        I: Lookup<K, Q>,
+    {
+        self.try_update(key, |value| Ok::<V, std::convert::Infallible>(change(value)))
+    }
+
+    /// As [`update`](Self::update), with a closure that may refuse.
+    ///
+    /// # Errors
+    /// [`Refused::Declined`] with what the closure says; [`Refused::Invalid`], with what it made.
+    pub fn try_update<Q: ?Sized, E>(
+        &self,
+        key: &Q,
+        mut change: impl FnMut(&V) -> Result<V, E>,
+    ) -> Result<Option<Versioned<'_, V>>, Refused<'_, V>>
+    where
+        I: Lookup<K, Q>,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let Some(slot) = self.pin.find(key) else { return Ok(None) };
+        let written = self.write(Target::Slot(slot), None, |old, _| match old {
+            Some(seen) => match change(&seen) {
+                Ok(value) => Ok(Plan::Write(Some(value))),
+                Err(error) => Err(Refused::Declined { error: error.into() }),
+            },
+            None => Ok(Plan::Leave),
+        })?;
+        Ok(written.as_written())
+    }
+
+    /// Sets the key's value to what the closure makes of the old one, or of `None` if the key is absent. Returns the new value.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`], [`Refused::Full`], with what the closure made.
+    pub fn upsert(&self, key: K, mut make: impl FnMut(Option<&V>) -> V) -> Result<Versioned<'_, V>, Refused<'_, V>> {
+        let plan = |old: Option<Versioned<'_, V>>, _| Ok(Plan::Write(Some(make(old.map(Versioned::value)))));
+        Ok(self.write(Target::Key(key), None, plan)?.value())
+    }
+
+    /// Merges a delta into the key's value, by the function that the map was built with. Returns the new value.
+    ///
+    /// # Errors
+    /// [`Refused::Declined`] with what the function says; [`Refused::Invalid`], [`Refused::Full`], with what it made.
+    ///
+    /// # Examples
+    /// See [`MapOptions`](crate::MapOptions).
+    pub fn merge(&self, key: K, delta: &D) -> Result<Versioned<'_, V>, Refused<'_, V>> {
+        let plan = |old: Option<Versioned<'_, V>>, _| match self.checks.merged(old.map(Versioned::value), delta) {
+            Ok(value) => Ok(Plan::Write(Some(value))),
+            Err(error) => Err(Refused::Declined { error }),
+        };
+        Ok(self.write(Target::Key(key), None, plan)?.value())
+    }
+
+    /// Replaces the key's value if it is at the expected version.
+    ///
+    /// # Errors
+    /// [`Refused::Conflict`] with what is there; [`Refused::Invalid`].
+    pub fn compare_exchange<Q: ?Sized>(&self, key: &Q, expected: Version, value: V) -> Result<Version, Refused<'_, V>>
+    where
+        I: Lookup<K, Q>,
+    {
+        let Some(slot) = self.pin.find(key) else {
+            return Err(Refused::Conflict(Conflict { actual: None, value }));
+        };
+        let written = self.write(Target::Slot(slot), Some(value), |old, value| match value {
+            Some(value) if old.is_none_or(|seen| seen.version() != expected) => {
+                Err(Refused::Conflict(Conflict { actual: old, value }))
+            }
+            value => Ok(Plan::Write(value)),
+        })?;
+        Ok(written.version())
+    }
+
+    /// Removes the key, if the validators let it go. Returns the value that it had.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`].
+    pub fn remove<Q: ?Sized>(&self, key: &Q) -> Result<Option<Versioned<'_, V>>, Refused<'_, V>>
+    where
+        I: Lookup<K, Q>,
+    {
+        let Some(slot) = self.pin.find(key) else { return Ok(None) };
+        let plan = |old: Option<_>, _| Ok(if old.is_some() { Plan::Write(None) } else { Plan::Leave });
+        Ok(self.write(Target::Slot(slot), None, plan)?.old)
+    }
+
+    /// Does a write: plans it over what the key holds, has it judged, and installs it over exactly that; all again if another was faster.
+    ///
+    /// The plan gets the spare value: the one given, or the one that came back from a try that was too slow.
+    fn write<'p>(
+        &'p self,
+        target: Target<'p, K>,
+        mut spare: Option<V>,
+        mut plan: impl FnMut(Option<Versioned<'p, V>>, Option<V>) -> Result<Plan<V>, Refused<'p, V>>,
+    ) -> Result<Written<'p, V>, Refused<'p, V>> {
+        let mut slot = match &target {
+            Target::Key(key) => self.pin.find_key(key),
+            Target::Slot(slot) => Some(*slot),
+        };
+        loop {
+            let seen = slot.map_or(Latest::Empty, |slot| self.pin.worker().latest(slot));
+            let old = self.pin.seen(seen);
+            let Plan::Write(new) = plan(old, spare.take())? else { return Ok(Written { old, new: None }) };
+            let key = match &target {
+                Target::Key(key) => key,
+                Target::Slot(slot) => self.pin.key_of(slot),
+            };
+            let proposal = Proposal::new(key, old.map(Versioned::value), new.as_ref());
+            if let Err(error) = self.checks.judge(&proposal) {
+                return Err(Refused::Invalid { error, value: new });
+            }
+            let Some(place) = self.checks.place(old.is_some(), new.is_some()) else {
+                let Some(value) = new else { unreachable!("a key that goes needs no place") };
+                return Err(Refused::Full { keys_max: self.checks.bound(), value });
+            };
+            let new = Pending::new(new);
+            // Only what was let pass makes a slot. It was judged as an absent key's.
+            let (into, seen) = match slot {
+                Some(slot) if !matches!(seen, Latest::Purged) => (slot, seen),
+                Some(purged) => self.made(self.pin.renew(purged)),
+                None => self.made(self.pin.slot_for(key.clone())),
+            };
+            slot = Some(into);
+            let is_as_judged = self.pin.seen(seen).map(Versioned::version) == old.map(Versioned::version);
+            if !is_as_judged || matches!(seen, Latest::Purged) {
+                spare = new.into_value();
+                continue;
+            }
+            match self.pin.try_install(into, seen, new) {
+                Ok(new) => {
+                    place.settle();
+                    self.pin.worker().tidy();
+                    return Ok(Written { old, new: Some(new) });
+                }
+                Err(new) => spare = new.into_value(),
+            }
+        }
+    }
+
+    fn made<'p>(&'p self, slot: &'p SlotHeader) -> (&'p SlotHeader, Latest<'p>) {
+        (slot, self.pin.worker().latest(slot))
+    }
+}
+
+impl<K, V, D, I> fmt::Debug for CheckedPin<'_, K, V, D, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckedPin").field("pin", &self.pin).finish_non_exhaustive()
+    }
+}
+
+/// Where a write goes.
+enum Target<'p, K> {
+    /// To a key, which may be absent.
+    Key(K),
+    /// To a key that has a slot; if the slot is out of use, it is absent.
+    Slot(&'p SlotHeader),
+}
+
+/// What a write makes of what it has seen.
+enum Plan<V> {
+    /// A value, or a removal.
+    Write(Option<V>),
+    /// Nothing.
+    Leave,
+}
+
+/// What came of a write.
+struct Written<'p, V> {
+    old: Option<Versioned<'p, V>>,
+    /// The version that was installed, with its value.
+    new: Option<(Version, Option<&'p V>)>,
+}
+
+impl<'p, V> Written<'p, V> {
+    fn as_written(&self) -> Option<Versioned<'p, V>> {
+        let (version, value) = self.new?;
+        Some(Versioned::new(value?, version))
+    }
+
+    /// The new value, of a write that always has one.
+    fn value(&self) -> Versioned<'p, V> {
+        let Some(new) = self.as_written() else { unreachable!("{ALWAYS_WRITES}") };
+        new
+    }
+
+    /// The new version, of a write that always has one.
+    fn version(&self) -> Version {
+        self.value().version()
+    }
+}
+
+const ALWAYS_WRITES: &str = "planned with a value, so written or refused";

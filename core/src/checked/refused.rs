@@ -1,0 +1,87 @@
+//! Why a checked map refuses a write.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::{Conflict, Version};
+
+/// What a validator, a merge function or a closure says when it refuses.
+pub(crate) type Reason = Box<dyn Error + Send + Sync>;
+
+/// A checked map has refused a write, and is as it was. Gives back the value that was not written.
+#[non_exhaustive]
+pub enum Refused<'p, V> {
+    /// A validator has refused what the write would have made of the key. Change the value, or leave the key.
+    Invalid {
+        /// What the validator says.
+        error: Reason,
+        /// The value that was not written; `None` if the key was to be removed.
+        value: Option<V>,
+    },
+    /// The merge function, or the closure of the operation, has refused: there was nothing to write.
+    Declined {
+        /// What it says.
+        error: Reason,
+    },
+    /// The map holds as many keys as it may. Remove one first.
+    Full {
+        /// The bound.
+        keys_max: usize,
+        /// The value that was not written.
+        value: V,
+    },
+    /// A conditional write found something else than it expected. Look, and decide anew.
+    Conflict(Conflict<'p, V>),
+}
+
+impl<V> Refused<'_, V> {
+    /// The value that was not written, if there is one.
+    pub fn into_value(self) -> Option<V> {
+        match self {
+            Self::Invalid { value, .. } => value,
+            Self::Declined { .. } => None,
+            Self::Full { value, .. } | Self::Conflict(Conflict { value, .. }) => Some(value),
+        }
+    }
+
+    /// The version that a conditional write found in place of the one that it expected.
+    pub fn conflicting_version(&self) -> Option<Version> {
+        match self {
+            Self::Conflict(conflict) => conflict.version(),
+            _ => None,
+        }
+    }
+}
+
+impl<V> fmt::Debug for Refused<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { error, .. } => f.debug_struct("Invalid").field("error", error).finish_non_exhaustive(),
+            Self::Declined { error } => f.debug_struct("Declined").field("error", error).finish(),
+            Self::Full { keys_max, .. } => f.debug_struct("Full").field("keys_max", keys_max).finish_non_exhaustive(),
+            Self::Conflict(conflict) => f.debug_tuple("Conflict").field(conflict).finish(),
+        }
+    }
+}
+
+impl<V> fmt::Display for Refused<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { error, .. } => write!(f, "a validator has refused the write: {error}"),
+            Self::Declined { error } => write!(f, "there was nothing to write: {error}"),
+            Self::Full { keys_max, .. } => {
+                write!(f, "the map holds {keys_max} keys, as many as it may: remove one first")
+            }
+            Self::Conflict(conflict) => conflict.fmt(f),
+        }
+    }
+}
+
+impl<V> Error for Refused<'_, V> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Invalid { error, .. } | Self::Declined { error } => Some(error.as_ref()),
+            Self::Full { .. } | Self::Conflict(_) => None,
+        }
+    }
+}

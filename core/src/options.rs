@@ -1,0 +1,111 @@
+//! What a map is built with.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::checked::{Checked, Checking, Proposal, Unchecked};
+
+/// What a map checks and keeps. See [`Store::map_with`](crate::Store::map_with).
+///
+/// What is not asked for costs nothing. A check makes the map a [`CheckedMap`](crate::CheckedMap), whose writes may be refused; without one it
+/// is a [`Map`](crate::Map).
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use stillpoint::{MapOptions, Store};
+///
+/// let store = Store::new();
+/// let options = MapOptions::<&str, i64>::new()
+///     .validate(|write| if write.new.is_none_or(|new| *new >= 0) { Ok(()) } else { Err("less than nothing") })
+///     .merge(|had, paid_in: &i64| Ok::<i64, &str>(had.unwrap_or(&0) + paid_in))
+///     .keys_max(1000);
+/// let accounts = store.map_with("accounts", options)?;
+/// let pin = accounts.pin();
+/// pin.merge("ann", &70)?;
+/// assert!(pin.merge("ann", &-100).is_err());
+/// let refused = pin.put("ann", -30).unwrap_err();
+/// assert_eq!(refused.to_string(), "a validator has refused the write: less than nothing");
+/// assert_eq!((refused.into_value(), pin.get("ann")), (Some(-30), Some(&70)));
+/// # Ok(())
+/// # }
+/// ```
+pub struct MapOptions<K, V, C = Unchecked> {
+    pub(crate) checks: C,
+    types: PhantomData<fn(K, V)>,
+}
+
+impl<K, V> MapOptions<K, V> {
+    /// No checks.
+    pub fn new() -> Self {
+        Self { checks: Unchecked::default(), types: PhantomData }
+    }
+}
+
+impl<K, V> Default for MapOptions<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, V, C: Checking<K, V>> MapOptions<K, V, C> {
+    fn with<D>(self, check: impl FnOnce(Checked<K, V, C::Delta>) -> D) -> MapOptions<K, V, D> {
+        MapOptions { checks: check(self.checks.checks()), types: PhantomData }
+    }
+
+    /// Lets a write pass only if the validator does, which sees what the key holds and what it would hold. Of several validators, all must;
+    /// the first one that refuses is heard.
+    ///
+    /// # Consistency
+    /// What a validator has seen as old is what the write replaces: it runs again if another thread was faster. It may run for
+    /// writes that never come about.
+    ///
+    /// # Panics
+    /// If a validator does, so does the write, and the map is as it was.
+    pub fn validate<E>(
+        self,
+        validator: impl Fn(&Proposal<'_, K, V>) -> Result<(), E> + Send + Sync + 'static,
+    ) -> MapOptions<K, V, Checked<K, V, C::Delta>>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.with(|mut checks| {
+            checks.validate(Box::new(move |proposal| validator(proposal).map_err(Into::into)));
+            checks
+        })
+    }
+
+    /// Lets the map hold so many keys at most.
+    ///
+    /// # Consistency
+    /// There are never more. A new key may be refused while another write, which is refused in the end, has the last place.
+    pub fn keys_max(self, max: usize) -> MapOptions<K, V, Checked<K, V, C::Delta>> {
+        self.with(|mut checks| {
+            checks.keys_max(max);
+            checks
+        })
+    }
+}
+
+impl<K, V, C: Checking<K, V, Delta = Infallible>> MapOptions<K, V, C> {
+    /// Gives the map a function that makes a value of what a key holds and a delta: see [`CheckedPin::merge`](crate::CheckedPin::merge). It may refuse.
+    ///
+    /// It runs again if another thread was faster. What it makes is seen by the validators.
+    pub fn merge<D, E>(
+        self,
+        merge: impl Fn(Option<&V>, &D) -> Result<V, E> + Send + Sync + 'static,
+    ) -> MapOptions<K, V, Checked<K, V, D>>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.with(|checks| checks.merge_by(Box::new(move |old, delta| merge(old, delta).map_err(Into::into))))
+    }
+}
+
+impl<K, V, C: fmt::Debug> fmt::Debug for MapOptions<K, V, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapOptions").field("checks", &self.checks).finish()
+    }
+}
