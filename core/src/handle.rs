@@ -222,7 +222,7 @@ where
     ) -> Result<Version, Conflict<'p, V>> {
         match self.slot(pin) {
             Some(slot) => pin.exchange_at(slot, |seen| seen.version() == expected, value),
-            None => Err(Conflict { actual: None, value }),
+            None => Err(pin.conflict(None, value)),
         }
     }
 

@@ -91,9 +91,6 @@ pub(crate) trait Find<K>: Sized + 'static {
         from: &Self::Position,
         found: &mut Vec<&SlotHeader>,
     ) -> Option<Self::Position>;
-
-    /// Bytes of the index, without slots.
-    fn bytes(&self, component: &Component) -> usize;
 }
 
 /// Finds a slot by a borrowed form of the key.
@@ -121,10 +118,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Find<K> for Hashed {
         found: &mut Vec<&SlotHeader>,
     ) -> Option<table::Position> {
         component.table.step(*from, found)
-    }
-
-    fn bytes(&self, component: &Component) -> usize {
-        component.table.buckets() * 64
     }
 }
 
@@ -215,10 +208,6 @@ impl<K: Ord + Clone + Send + Sync + 'static> Find<K> for Sorted<K> {
 
     fn step(&self, _component: &Component, from: &Option<K>, found: &mut Vec<&SlotHeader>) -> Option<Option<K>> {
         self.index.step(from.as_ref(), found).map(Some)
-    }
-
-    fn bytes(&self, _component: &Component) -> usize {
-        self.index.bytes()
     }
 }
 

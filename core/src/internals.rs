@@ -8,6 +8,7 @@ use std::rc::Rc;
 pub use crate::raw::ordered::model::{OrderedKey, OrderedKeys};
 pub use crate::sync::collector::collect_garbage;
 
+use crate::Store;
 use crate::raw::component::Component;
 use crate::raw::era::{RetireQueue, Retired};
 use crate::raw::session::SESSIONS;
@@ -19,6 +20,12 @@ use crate::raw::table::{Inserted, Position};
 pub fn end_sessions() {
     let ended = SESSIONS.with(|sessions| mem::take(&mut *sessions.borrow_mut()));
     drop(ended);
+}
+
+/// Looks at the live snapshots as a pruner does, and so sets what is pending.
+pub fn scan(store: &Store) {
+    let engine = store.engine();
+    engine.registry.view(&engine.clock);
 }
 
 /// The table of a map without its versions: numbers, each its own hash.

@@ -60,6 +60,7 @@ mod published;
 mod raw;
 mod readable;
 mod snapshot;
+mod stats;
 mod store;
 mod sync;
 mod tuning;
@@ -80,7 +81,8 @@ pub use ordered::{OrderedMap, OrderedMapPin, Prefix, Range};
 pub use published::{Latest, Published};
 pub use readable::Readable;
 pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
-pub use store::{Store, StoreStats};
+pub use stats::{ComponentStats, StoreStats};
+pub use store::Store;
 pub use version::{Version, Versioned};
 pub use watch::{Changed, News, Watch};
 

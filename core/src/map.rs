@@ -58,7 +58,7 @@ impl<K, V, I> Map<K, V, I> {
         Arc::clone(&self.shared)
     }
 
-    pub(crate) fn component(&self) -> &Component {
+    pub(crate) fn component(&self) -> &Arc<Component> {
         &self.shared.component
     }
 
@@ -142,7 +142,7 @@ impl<K, V, I> Map<K, V, I> {
     }
 }
 
-impl<K, V, I: Index<K>> Map<K, V, I> {
+impl<K, V, I> Map<K, V, I> {
     /// Bytes that the map's slots and index take, without values and what they own.
     ///
     /// # Examples
@@ -157,7 +157,7 @@ impl<K, V, I: Index<K>> Map<K, V, I> {
     pub fn index_bytes(&self) -> usize {
         let session = self.engine.session();
         let _guard = session.pin();
-        self.component().arena.bytes() + self.index().bytes(self.component())
+        self.component().index_bytes()
     }
 }
 
@@ -215,6 +215,12 @@ impl<K, V, I> MapPin<'_, K, V, I> {
     #[inline]
     pub(crate) fn worker(&self) -> Worker<'_> {
         Worker::new(&self.map.engine, &self.session, &self.guard)
+    }
+
+    /// Refuses a conditional write, and counts that.
+    pub(crate) fn conflict<'p>(&self, actual: Option<Versioned<'p, V>>, value: V) -> Conflict<'p, V> {
+        self.worker().tally().conflicts.add(1);
+        Conflict { actual, value }
     }
 
     /// What keeps the thread pinned, without the map.
@@ -601,7 +607,7 @@ where
     pub fn insert(&self, key: K, value: V) -> Result<Version, Conflict<'_, V>> {
         match self.insert_or_see(key, value) {
             Ok(new) => Ok(new.version()),
-            Err((seen, value)) => Err(Conflict { actual: Some(seen), value }),
+            Err((seen, value)) => Err(self.conflict(Some(seen), value)),
         }
     }
 
@@ -687,7 +693,7 @@ where
     where
         I: Lookup<K, Q>,
     {
-        let Some(slot) = self.find(key) else { return Err(Conflict { actual: None, value }) };
+        let Some(slot) = self.find(key) else { return Err(self.conflict(None, value)) };
         self.exchange_at(slot, is_expected, value)
     }
 
@@ -704,7 +710,7 @@ where
             let actual = self.seen(latest);
             if !actual.is_some_and(&is_expected) {
                 let Some(value) = new.into_value() else { unreachable!("it was made with a value") };
-                return Err(Conflict { actual, value });
+                return Err(self.conflict(actual, value));
             }
             if let Some(version) = self.install(slot, latest, &new) {
                 new.installed();

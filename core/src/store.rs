@@ -55,9 +55,10 @@ struct StoreShared {
 }
 
 /// A component as the registry by name knows it.
-struct Registered {
-    kind: ComponentKind,
-    types: &'static str,
+pub(crate) struct Registered {
+    pub(crate) kind: ComponentKind,
+    pub(crate) types: &'static str,
+    pub(crate) component: Arc<Component>,
     map: Arc<dyn Any + Send + Sync>,
 }
 
@@ -287,6 +288,11 @@ impl Store {
         &self.shared.engine
     }
 
+    /// Calls `visit` for each component, with its name, in no order. Holds a lock of the registry meanwhile.
+    pub(crate) fn each_component(&self, mut visit: impl FnMut(&str, &Registered)) {
+        self.shared.components.iter().for_each(|entry| visit(entry.key(), entry.value()));
+    }
+
     /// A component whose keys are found by hash.
     fn hashed<K: 'static, V: 'static>(&self, id: u16) -> (Component, Hashed) {
         (Component::new::<K, V>(id), Hashed { hasher: self.shared.hasher.clone() })
@@ -315,8 +321,10 @@ impl Store {
         match self.shared.components.entry(name.to_owned()) {
             Entry::Occupied(entry) => Err(RegisterError::Taken { name: name.to_owned(), found: entry.get().kind }),
             Entry::Vacant(entry) => {
-                let map = finish(self.make(name, make)?);
-                entry.insert(Registered { kind, types, map: keep(&map) });
+                let map = self.make(name, make)?;
+                let component = Arc::clone(map.component());
+                let map = finish(map);
+                entry.insert(Registered { kind, types, component, map: keep(&map) });
                 Ok(map)
             }
         }
@@ -369,7 +377,7 @@ impl Store {
             }
             Entry::Vacant(entry) => {
                 let map = self.make::<K, V, I>(name, make)?;
-                entry.insert(Registered { kind, types, map: map.shared() });
+                entry.insert(Registered { kind, types, component: Arc::clone(map.component()), map: map.shared() });
                 return Ok(map);
             }
         };
@@ -524,29 +532,6 @@ impl Store {
     pub fn consumer(&self) -> Consumer {
         Consumer::register(Arc::clone(&self.shared.engine))
     }
-
-    /// Figures of the store, to look at.
-    ///
-    /// # Cost
-    /// Scans the snapshot registry and takes the consumers' lock; for monitoring, not for hot paths.
-    ///
-    /// # Examples
-    /// ```
-    /// let store = stillpoint::Store::new();
-    /// let _still = store.snapshot();
-    /// assert_eq!(store.stats().live_snapshots, 1);
-    /// ```
-    pub fn stats(&self) -> StoreStats {
-        let engine = &self.shared.engine;
-        let view = engine.registry.view(&engine.clock);
-        StoreStats {
-            tick: engine.clock.now(),
-            live_snapshots: view.len(),
-            oldest_snapshot: view.oldest(),
-            slots_in_backlog: engine.backlog.len(),
-            slots_noted: engine.desk.waiting(),
-        }
-    }
 }
 
 impl Default for Store {
@@ -559,22 +544,6 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("components", &self.shared.components.len()).field("tick", &self.tick()).finish()
     }
-}
-
-/// Figures of a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoreStats {
-    /// The clock.
-    pub tick: u64,
-    /// Snapshots that are kept.
-    pub live_snapshots: usize,
-    /// The tick of the oldest of them.
-    pub oldest_snapshot: Option<u64>,
-    /// Slots that wait to be pruned or purged.
-    pub slots_in_backlog: usize,
-    /// Slots that changed and that a consumer has not yet asked for, as far as they have been collected.
-    pub slots_noted: usize,
 }
 
 #[cfg(all(test, not(loom)))]

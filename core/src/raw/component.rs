@@ -38,6 +38,9 @@ pub(crate) struct Component {
 pub(crate) trait Unlink: Send + Sync {
     /// Takes a purged slot out. Anyone may, any number of times. The caller is pinned.
     fn unlink(&self, slot: &SlotHeader, retire: &mut dyn FnMut(Retired));
+
+    /// Bytes of the index, without slots. The caller is pinned.
+    fn bytes(&self) -> usize;
 }
 
 /// A stripe of a component's counters.
@@ -78,6 +81,11 @@ impl Component {
             Some(index) => index.unlink(slot, &mut retire),
             None => self.table.unlink(slot, retire),
         }
+    }
+
+    /// Bytes of slots and of the index that finds them. The caller is pinned.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.arena.bytes() + self.index.as_ref().map_or_else(|| self.table.bytes(), |index| index.bytes())
     }
 
     /// The component's number in its store.

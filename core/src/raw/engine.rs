@@ -15,6 +15,7 @@ use crate::raw::registry::{LiveView, Registry};
 use crate::raw::session::{SESSIONS, Session};
 use crate::raw::slot::{Head, PruneRight, SlotHeader};
 use crate::raw::stamp::Stamp;
+use crate::raw::tally::Tally;
 use crate::raw::waiters::{Changed, Waiters};
 use crate::sync::rule::{self, Rule};
 use crate::sync::{Guard, HashState, Ordering, fence, unique_number};
@@ -147,8 +148,10 @@ impl<'g> Worker<'g> {
         let wanted_before = (!rule::holds(Rule::WantedAfterStamp)).then(|| self.engine.desk.wanted());
         if !slot.replace_head(address, new) {
             self.record.clear();
+            self.record.tally.retries.add(1);
             return Err(Moved);
         }
+        self.record.tally.installed.add(1);
         let stamp = version.decide(&self.engine.clock);
         let wanted = wanted_before.unwrap_or_else(|| self.engine.desk.wanted());
         if wanted.notes()
@@ -216,6 +219,7 @@ impl<'g> Worker<'g> {
         if !slot.replace_head(seen, new) {
             return Err(Moved);
         }
+        self.record.tally.installed.add(1);
         if is_tombstone {
             self.enqueue(component, slot, WaitsFor::Floor(self.engine.clock.now()));
         } else {
@@ -237,8 +241,15 @@ impl<'g> Worker<'g> {
         }
     }
 
+    /// What the thread has done so far, for people to look at.
+    #[inline]
+    pub(crate) fn tally(&self) -> &'g Tally {
+        &self.record.tally
+    }
+
     #[inline]
     pub(crate) fn retire(&self, retired: Retired) {
+        self.record.tally.retired.add(1);
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe { self.record.with_owned(|owned| owned.retired.push(retired)) }
     }
@@ -403,6 +414,8 @@ impl<'g> Worker<'g> {
             return Purged::Busy;
         }
         component.count_slot(self.record.stripe, -1);
+        self.record.tally.purged.add(1);
+        self.record.tally.unlinked.add(1);
         if rule::holds(Rule::UnlinkBeforeRetire) {
             component.unlink(slot, |garbage| self.retire(garbage));
         }
@@ -467,6 +480,7 @@ impl<'g> Worker<'g> {
             // SAFETY: the worker's own record; nothing in here comes back.
             let batch = unsafe { self.record.with_owned(|owned| owned.retired.take_safe(safe)) };
             let Some(mut batch) = batch else { break };
+            self.record.tally.reclaimed.add(batch.len() as u64);
             batch.reclaim();
             // SAFETY: as above.
             unsafe { self.record.with_owned(|owned| owned.retired.recycle(batch)) };
@@ -565,6 +579,7 @@ impl Pruner for Pruning<'_, '_> {
     }
 
     fn retire(&mut self, version: *mut VersionHeader) {
+        self.worker.record.tally.unlinked.add(1);
         // SAFETY: the pruner has just unlinked it, alone.
         self.worker.retire(unsafe { self.component.retire_version(version) });
     }

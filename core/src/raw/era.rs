@@ -16,10 +16,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
 use crate::raw::component::Component;
+use crate::sync::figure::Moment as MovedAt;
 use crate::sync::rule::{self, Rule};
 use crate::sync::watch::{self, Moment};
 use crate::sync::{AtomicU64, Collector, Guard, LocalHandle, Ordering, fence};
@@ -30,6 +32,8 @@ pub(crate) struct Eras {
     collector: Collector,
     now: CachePadded<AtomicU64>,
     safe: Arc<CachePadded<AtomicU64>>,
+    /// When the era was moved last.
+    moved: MovedAt,
 }
 
 impl Eras {
@@ -38,6 +42,7 @@ impl Eras {
             collector: Collector::new(),
             now: CachePadded::new(AtomicU64::new(1)),
             safe: Arc::new(CachePadded::new(AtomicU64::new(0))),
+            moved: MovedAt::default(),
         }
     }
 
@@ -63,6 +68,12 @@ impl Eras {
         self.safe.load(Ordering::Acquire)
     }
 
+    /// For how long the last era has waited for pins that began before it was moved, if it does.
+    pub(crate) fn waits_for_pins(&self) -> Option<Duration> {
+        let waits = self.safe() + 1 < self.now.load(Ordering::Acquire);
+        waits.then(|| self.moved.elapsed())
+    }
+
     /// Moves the era on if the last one is safe; else helps the collector along.
     pub(crate) fn advance(&self, guard: &Guard) {
         let era = self.now.load(Ordering::Acquire);
@@ -73,6 +84,7 @@ impl Eras {
         if self.now.compare_exchange(era, era + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return;
         }
+        self.moved.set_now();
         if rule::holds(Rule::FenceAfterMove) {
             // SeqCst fence [ERA-2]: the move stands before the closure is deferred. Mates: [ERA-1], and that of a pin.
             fence(Ordering::SeqCst);
@@ -192,6 +204,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// How many items there are.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Reclaims all items.
     pub(crate) fn reclaim(&mut self) {
         while let Some(item) = self.items.pop() {

@@ -18,5 +18,6 @@ pub(crate) mod session;
 pub(crate) mod slot;
 pub(crate) mod stamp;
 pub(crate) mod table;
+pub(crate) mod tally;
 pub(crate) mod version;
 pub(crate) mod waiters;

@@ -13,6 +13,7 @@ use crate::raw::era::RetireQueue;
 use crate::raw::notes::Segment;
 use crate::raw::registry::LiveView;
 use crate::raw::slot::SlotHeader;
+use crate::raw::tally::Tally;
 use crate::raw::waiters::Changed;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
@@ -35,6 +36,8 @@ pub(crate) struct Record {
     /// The oldest segment of notes that is not yet freed. Set once by the owner, then only at the desk.
     first_segment: AtomicPtr<Segment>,
     owned: UnsafeCell<Owned>,
+    /// What the owner has done, for whoever asks.
+    pub(crate) tally: Tally,
     /// Which stripe of a spread counter the thread uses.
     pub(crate) stripe: usize,
     next: AtomicPtr<Record>,
@@ -53,6 +56,7 @@ impl Record {
             in_use: AtomicBool::new(true),
             first_segment: AtomicPtr::new(ptr::null_mut()),
             owned: UnsafeCell::new(Owned::default()),
+            tally: Tally::default(),
             stripe,
             next: AtomicPtr::new(ptr::null_mut()),
         }

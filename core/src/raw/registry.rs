@@ -19,10 +19,12 @@
 //! owner. Without a clock in it, it would give that owner a snapshot of the past.
 
 use std::ptr;
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
 use crate::raw::clock::Clock;
+use crate::sync::figure::Moment;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::tuning::REGISTRY_BLOCK;
@@ -53,17 +55,27 @@ impl Word {
     }
 }
 
+/// A registry word, and what is said of it beside the protocol.
+struct Entry {
+    word: AtomicU64,
+    /// When its owner took his snapshot.
+    taken: Moment,
+}
+
 struct Block {
-    words: [CachePadded<AtomicU64>; REGISTRY_BLOCK],
+    words: [CachePadded<Entry>; REGISTRY_BLOCK],
     next: AtomicPtr<Block>,
 }
 
 impl Block {
     fn new() -> Self {
-        Self {
-            words: std::array::from_fn(|_| CachePadded::new(AtomicU64::new(Word::Empty.pack()))),
-            next: AtomicPtr::new(ptr::null_mut()),
-        }
+        Self { words: std::array::from_fn(|_| CachePadded::new(Entry::new())), next: AtomicPtr::new(ptr::null_mut()) }
+    }
+}
+
+impl Entry {
+    fn new() -> Self {
+        Self { word: AtomicU64::new(Word::Empty.pack()), taken: Moment::default() }
     }
 }
 
@@ -77,7 +89,7 @@ pub(crate) struct Registry {
 /// A snapshot's place in the registry.
 #[derive(Debug)]
 pub(crate) struct Registered {
-    word: *const AtomicU64,
+    entry: *const Entry,
     /// The snapshot's tick.
     pub(crate) tick: u64,
 }
@@ -129,7 +141,9 @@ impl Registry {
 
     /// Takes a snapshot. Lock-free; allocates only when there are more live snapshots than ever before.
     pub(crate) fn take(&self, clock: &Clock) -> Registered {
-        let (word, pending) = self.announce(clock);
+        let (entry, pending) = self.announce(clock);
+        entry.taken.set_now();
+        let word = &entry.word;
         if rule::holds(Rule::FenceAfterPending) {
             // SeqCst fence [SNAP-2]: the announcement stands before the clock. Mates: the pruner's [SCAN-1], and the
             // writer's [SNAP-1], which orders installs against the move of the clock below.
@@ -153,14 +167,15 @@ impl Registry {
             // look at what is announced. Mate: the writer's [SNAP-1].
             fence(Ordering::SeqCst);
         }
-        Registered { word, tick }
+        Registered { entry, tick }
     }
 
-    fn announce(&self, clock: &Clock) -> (&AtomicU64, Word) {
+    fn announce(&self, clock: &Clock) -> (&Entry, Word) {
         let mut block = &self.first;
         let mut before = 0;
         loop {
-            for (index, word) in block.words.iter().enumerate() {
+            for (index, entry) in block.words.iter().enumerate() {
+                let word = &entry.word;
                 // Relaxed: a hint; the compare-and-swap decides.
                 if Word::unpack(word.load(Ordering::Relaxed)) != Word::Empty {
                     continue;
@@ -177,7 +192,7 @@ impl Registry {
                     if self.used.load(Ordering::Relaxed) < before + index + 1 {
                         self.used.fetch_max(before + index + 1, Ordering::Relaxed);
                     }
-                    return (word, pending);
+                    return (entry, pending);
                 }
             }
             before += REGISTRY_BLOCK;
@@ -204,10 +219,28 @@ impl Registry {
         unsafe { &*next }
     }
 
+    /// How long ago the oldest of the live snapshots was taken, as far as a look beside their owners can tell.
+    pub(crate) fn oldest_age(&self) -> Option<Duration> {
+        let mut block = Some(&self.first);
+        let mut oldest = None;
+        while let Some(looked) = block {
+            for entry in &looked.words {
+                // Relaxed: for people to look at.
+                if Word::unpack(entry.word.load(Ordering::Relaxed)) != Word::Empty {
+                    oldest = oldest.max(Some(entry.taken.elapsed()));
+                }
+            }
+            // Acquire [BLOCK-2]: with Release [BLOCK-1].
+            // SAFETY: blocks are freed only with the registry.
+            block = unsafe { looked.next.load(Ordering::Acquire).as_ref() };
+        }
+        oldest
+    }
+
     /// Ends a snapshot.
     pub(crate) fn release(&self, registered: &Registered) {
         // SAFETY: words live as long as the registry, to which the caller's store leads.
-        let word = unsafe { &*registered.word };
+        let word = &unsafe { &*registered.entry }.word;
         // Release [WORD-2]: the reads at the snapshot stand before whatever is pruned after it.
         word.store(Word::Empty.pack(), Ordering::Release);
     }
@@ -231,8 +264,8 @@ impl Registry {
         let mut left = self.used.load(Ordering::Relaxed);
         let mut block = &self.first;
         loop {
-            for word in block.words.iter().take(left) {
-                if let Some(tick) = Self::settle(word, clock) {
+            for entry in block.words.iter().take(left) {
+                if let Some(tick) = Self::settle(&entry.word, clock) {
                     view.ticks.push(tick);
                 }
             }

@@ -11,6 +11,7 @@
 //! The seam weakens no operation. Under loom, memory is reused only in models that are about it, with a collector that keeps
 //! `crossbeam-epoch`'s promise and no more; the others [`watch`] what was *retired* instead.
 
+pub(crate) mod figure;
 mod prefetch;
 pub(crate) mod region;
 pub(crate) mod rule;

@@ -55,6 +55,10 @@ impl<K: Ord + Clone + Send + Sync> Unlink for Ordered<K> {
     fn unlink(&self, slot: &SlotHeader, retire: &mut dyn FnMut(Retired)) {
         Self::unlink(self, slot, retire);
     }
+
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
 }
 
 /// The way from the root to a leaf.

@@ -130,13 +130,13 @@ impl Table {
         root
     }
 
-    /// Buckets of the newest generation. The caller is pinned.
-    pub(crate) fn buckets(&self) -> usize {
+    /// Bytes of the newest generation's buckets. The caller is pinned.
+    pub(crate) fn bytes(&self) -> usize {
         let mut generation = self.root();
         while let Some(next) = generation.next() {
             generation = next;
         }
-        generation.buckets.len()
+        size_of_val(&*generation.buckets)
     }
 
     /// Finds the slot of a key. The caller is pinned.
