@@ -557,15 +557,16 @@ mod tests {
         let store = Store::new();
         let map = store.map::<u64, u64>("map").expect("a fresh name");
         let churn = |from: u64| {
-            for key in from..from + 10_000 {
+            for key in from * 10_000..(from + 1) * 10_000 {
                 map.pin().put(key, key);
                 map.pin().remove(&key);
             }
         };
         churn(0);
         let bytes = map.index_bytes();
-        churn(10_000);
+        (1..11).for_each(churn);
         assert!(store.stats().slots_in_backlog < 5_000, "{:?}", store.stats());
-        assert!(map.index_bytes() < bytes * 2, "{bytes} bytes became {}", map.index_bytes());
+        // Chunks of slots double, and how many keys wait at once depends on the collector: some chunks more, not eleven times as many.
+        assert!(map.index_bytes() < bytes * 5, "{bytes} bytes became {}", map.index_bytes());
     }
 }
