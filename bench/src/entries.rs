@@ -13,7 +13,7 @@ pub trait Entries: Copy + Debug + Default + Send + Sync + 'static {
     /// What a key is looked up by.
     type Asked: Hash + Eq + ?Sized;
     /// What a map holds for a key.
-    type Value: Send + Sync + 'static;
+    type Value: Clone + Send + Sync + 'static;
 
     /// Makes the key with this number, to be owned by a map.
     fn key(number: u32) -> Self::Key;

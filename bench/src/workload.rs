@@ -1,5 +1,10 @@
 //! The work that is measured: loading, and operations on a loaded map.
 
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
 use crate::contender::{Contender, Pinned};
 use crate::deal::{Dealer, Draw, Skew};
 use crate::entries::Entries;
@@ -123,6 +128,52 @@ impl Workload {
             let done = until - at;
             at = until % deal.len();
             done as u64
+        }
+    }
+}
+
+impl Workload {
+    /// Does the work for a while, with a look at the clock before and after each write: how many nanoseconds that share of the writes takes
+    /// at most, the looks among them.
+    ///
+    /// # Panics
+    /// If a thread panics.
+    pub fn slowest_writes<E: Entries, C: Contender<E>>(&self, map: &C, time: Duration, share: f64) -> f64 {
+        let all = Mutex::new(Histogram::<u64>::new(3).expect("three digits are a precision"));
+        race(self.threads(), Limit::Time(time), |thread| {
+            drop(map.pin());
+            let mut timed = Timed { all: &all, own: Histogram::new(3).expect("three digits are a precision") };
+            let mut deal = self.deals[thread].iter().cycle();
+            move |operations| {
+                for draw in deal.by_ref().take(operations as usize) {
+                    let began = Instant::now();
+                    let pin = map.pin();
+                    if draw.writes() {
+                        pin.put(draw.number());
+                        drop(pin);
+                        timed.own.saturating_record(began.elapsed().as_nanos() as u64);
+                    } else {
+                        pin.get(draw.number());
+                    }
+                }
+                operations
+            }
+        });
+        let all = all.into_inner().expect("no thread has panicked");
+        all.value_at_quantile(share) as f64
+    }
+}
+
+/// A thread's times, added to those of all when it ends.
+struct Timed<'a> {
+    all: &'a Mutex<Histogram<u64>>,
+    own: Histogram<u64>,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut all) = self.all.lock() {
+            *all += &self.own;
         }
     }
 }

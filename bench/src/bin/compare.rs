@@ -1,15 +1,19 @@
-//! Compares stillpoint with papaya, by turns, and prints tables with ratios.
+//! Compares stillpoint with a peer, by turns, and prints tables with ratios.
 //!
 //! `cargo run --release -p stillpoint-bench --bin compare`, and `--full` for figures that are published.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use stillpoint_bench::compare::{Environment, Extent, Plan, Second};
+use stillpoint_bench::contender::{Peer, peers};
 
-/// Compares stillpoint with papaya, by turns: medians of some rounds, and ratios taken round by round.
+/// Compares stillpoint with a peer, by turns: medians of some rounds, and ratios taken round by round.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// With whom.
+    #[arg(long, value_enum, default_value_t = Against::Papaya)]
+    peer: Against,
     /// Longer rounds, and more of them.
     #[arg(long)]
     full: bool,
@@ -27,14 +31,33 @@ struct Arguments {
     only: Option<String>,
 }
 
+/// The peers.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Against {
+    /// papaya: lock-free, values replaced whole.
+    Papaya,
+    /// scc's HashMap: locks a bucket and writes in place.
+    SccMap,
+    /// scc's HashIndex: its readers take no lock.
+    SccIndex,
+}
+
 fn main() {
     let arguments = Arguments::parse();
+    match arguments.peer {
+        Against::Papaya => compare::<peers::Papaya>(arguments),
+        Against::SccMap => compare::<peers::SccMap>(arguments),
+        Against::SccIndex => compare::<peers::SccIndex>(arguments),
+    }
+}
+
+fn compare<P: Peer>(arguments: Arguments) {
     let mut extent = if arguments.full { Extent::FULL } else { Extent::SHORT };
     extent.rounds = arguments.rounds.unwrap_or(extent.rounds);
     extent.second = if arguments.on_core { Second::OnCore } else { Second::OnTheWall };
     extent.keys = arguments.keys.unwrap_or(extent.keys);
 
-    println!("{}.", Environment::look());
+    println!("{}.", Environment::look(P::PACKAGE));
     println!(
         "Medians of {} rounds of {} ms by turns, by seconds {}; a ratio above 1 says that stillpoint is faster.\n",
         extent.rounds,
@@ -42,7 +65,7 @@ fn main() {
         extent.second.name(),
     );
     let variation =
-        Plan::new(extent, arguments.only).run(|table| println!("{table}"), |what| eprint!("\r\x1b[K{what} "));
+        Plan::<P>::new(extent, arguments.only).run(|table| println!("{table}"), |what| eprint!("\r\x1b[K{what} "));
     eprint!("\r\x1b[K");
     println!(
         "A fixed piece of arithmetic, run between the sections, varied by {variation:.0} % (greatest less least, over median)."

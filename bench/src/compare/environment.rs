@@ -21,8 +21,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Looks at the machine. What it does not tell is called unknown.
-    pub fn look() -> Self {
+    /// Looks at the machine, and for the version of the peer's package. What they don't tell is called unknown.
+    pub fn look(package: &str) -> Self {
         Self {
             processor: field_of("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
             cores: thread::available_parallelism().map_or(1, Into::into),
@@ -31,7 +31,10 @@ impl Environment {
                 .map_or(0, |kib| (kib + (1 << 19)) >> 20),
             kernel: read("/proc/sys/kernel/osrelease").unwrap_or_else(unknown),
             commit: commit().unwrap_or_else(unknown),
-            peer: version_of("papaya", include_str!("../../../Cargo.lock")).unwrap_or_else(unknown),
+            peer: format!(
+                "{package} {}",
+                version_of(package, include_str!("../../../Cargo.lock")).unwrap_or_else(unknown)
+            ),
         }
     }
 }
@@ -41,7 +44,7 @@ impl fmt::Display for Environment {
         let Self { processor, cores, memory_gib, kernel, commit, peer } = self;
         let rustc = env!("STILLPOINT_BENCH_RUSTC");
         write!(f, "{processor}, {cores} cores, {memory_gib} GiB, kernel {kernel}; {rustc}, ")?;
-        write!(f, "thin LTO, mimalloc; stillpoint at {commit}, papaya {peer}")
+        write!(f, "thin LTO, mimalloc; stillpoint at {commit}, {peer}")
     }
 }
 
@@ -95,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_environment_names_the_peer_and_the_compiler() {
-        let line = Environment::look().to_string();
+        let line = Environment::look("papaya").to_string();
         assert!(line.contains("rustc ") && line.contains("papaya 0."), "{line}");
     }
 }

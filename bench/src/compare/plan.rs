@@ -1,11 +1,12 @@
 //! What is compared, and for how long.
 
 use std::hint::black_box;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::environment::{fixed_arithmetic, variation_percent};
 use super::{Row, Spread, Table, take_turns};
-use crate::contender::{Contender, Papaya, Stillpoint};
+use crate::contender::{Contender, Peer, Stillpoint};
 use crate::deal::Skew;
 use crate::entries::{Entries, Numbers, Texts};
 use crate::memory;
@@ -75,33 +76,33 @@ impl Second {
     }
 }
 
-/// A comparison.
-#[derive(Debug, Clone)]
-pub struct Plan {
+/// A comparison with a peer.
+#[derive(Debug)]
+pub struct Plan<P> {
     extent: Extent,
     only: Option<String>,
+    peer: PhantomData<P>,
 }
 
 /// Takes a section, unless none of its rows is wanted.
-type Section = fn(&Plan, &mut Progress<'_>) -> Option<Table>;
+type Section<P> = fn(&Plan<P>, &mut Progress<'_>) -> Option<Table>;
 
 /// Told what is being measured.
 type Progress<'a> = dyn FnMut(&str) + 'a;
 
-const PEER: &str = "papaya";
-
-impl Plan {
+impl<P: Peer> Plan<P> {
     /// Plans a comparison, of all rows or those that have a text in their name or their section's.
     pub fn new(extent: Extent, only: Option<String>) -> Self {
-        Self { extent, only }
+        Self { extent, only, peer: PhantomData }
     }
 
     /// Compares, and hands out each table as it is done, and in the end how much the machine varied, in percent.
     pub fn run(&self, mut print: impl FnMut(&Table), mut progress: impl FnMut(&str)) -> f64 {
         memory::touch(self.extent.touched_bytes);
-        let sections: [(&str, Section); 6] = [
+        let sections: [(&str, Section<P>); 7] = [
             (Numbers::NAME, Self::numbers),
             (Texts::NAME, Self::texts),
+            ("tails", Self::tails),
             ("loading", Self::loading),
             ("scans", Self::scans),
             ("snapshots", Self::snapshots),
@@ -123,7 +124,7 @@ impl Plan {
 
     fn compare(&self, title: &str, what: &str, rows: &[Row<'_>], progress: &mut Progress<'_>) -> Table {
         let measured = take_turns(rows, self.extent.rounds, |round| progress(&format!("round {}", round + 1)));
-        Table::of_rates(title, what, "M/s", PEER, &measured)
+        Table::of_pairs(title, what, "M/s", P::Map::<Numbers>::NAME, &measured)
     }
 
     fn numbers(&self, progress: &mut Progress<'_>) -> Option<Table> {
@@ -152,7 +153,7 @@ impl Plan {
         if works.is_empty() {
             return None;
         }
-        let (ours, peer) = (Stillpoint::<E>::default(), Papaya::<E>::default());
+        let (ours, peer) = (Stillpoint::<E>::default(), P::Map::<E>::default());
         prepare(&ours, keys);
         prepare(&peer, keys);
         let rows: Vec<Row<'_>> = works
@@ -164,6 +165,36 @@ impl Plan {
             })
             .collect();
         Some(self.compare(&format!("{}, {keys} keys", E::NAME), "operation", &rows, progress))
+    }
+
+    /// How long a put takes, at worst.
+    fn tails(&self, progress: &mut Progress<'_>) -> Option<Table> {
+        let Extent { keys, time, rounds, .. } = self.extent;
+        let rows = [("99 %", 0.99), ("99.9 %", 0.999)];
+        let names = rows.map(|(name, share)| (format!("{name} of the puts take no longer"), share));
+        if !names.iter().any(|(name, _)| self.wants("tails", name)) {
+            return None;
+        }
+        let (ours, peer) = self.loaded::<Numbers>();
+        let work = Workload::new(Operation::Mixed50, PinFor::Each, 2, keys, Skew::Zipfian);
+        let rows: Vec<Row<'_>> = names
+            .into_iter()
+            .map(|(name, share)| Row {
+                name,
+                ours: Box::new({
+                    let (work, ours) = (&work, &ours);
+                    move || work.slowest_writes(ours, time, share)
+                }),
+                peer: Box::new({
+                    let (work, peer) = (&work, &peer);
+                    move || work.slowest_writes(peer, time, share)
+                }),
+            })
+            .collect();
+        let measured = take_turns(&rows, rounds, |round| progress(&format!("round {}", round + 1)));
+        let title =
+            "A put among as many gets, zipf 0.99, pin/1, 2 threads; a ratio below 1 says that stillpoint is faster";
+        Some(Table::of_pairs(title, "puts", "ns", P::Map::<Numbers>::NAME, &measured))
     }
 
     fn loading(&self, progress: &mut Progress<'_>) -> Option<Table> {
@@ -185,7 +216,7 @@ impl Plan {
                 rows.push(Row {
                     name,
                     ours: Box::new(move || second.millions(&fill::<E, Stillpoint<E>>(keys, threads))),
-                    peer: Box::new(move || second.millions(&fill::<E, Papaya<E>>(keys, threads))),
+                    peer: Box::new(move || second.millions(&fill::<E, P::Map<E>>(keys, threads))),
                 });
             }
         }
@@ -201,18 +232,18 @@ impl Plan {
         let mut rows = Vec::new();
         rows.extend(numbers.iter().map(|(ours, peer)| self.scan(ours, peer)));
         rows.extend(texts.iter().map(|(ours, peer)| self.scan(ours, peer)));
-        let title = "Reading all entries: stillpoint at a snapshot, papaya's iterator not at a point in time";
+        let title = "Reading all entries: stillpoint at a snapshot, the peer's iterator not at a point in time";
         Some(self.compare(title, "entries", &rows, progress))
     }
 
-    fn loaded<E: Entries>(&self) -> (Stillpoint<E>, Papaya<E>) {
-        let maps = <(Stillpoint<E>, Papaya<E>)>::default();
+    fn loaded<E: Entries>(&self) -> (Stillpoint<E>, P::Map<E>) {
+        let maps = <(Stillpoint<E>, P::Map<E>)>::default();
         prepare(&maps.0, self.extent.keys);
         prepare(&maps.1, self.extent.keys);
         maps
     }
 
-    fn scan<'a, E: Entries>(&self, ours: &'a Stillpoint<E>, peer: &'a Papaya<E>) -> Row<'a> {
+    fn scan<'a, E: Entries>(&self, ours: &'a Stillpoint<E>, peer: &'a P::Map<E>) -> Row<'a> {
         fn scans<E: Entries, C: Contender<E>>(map: &C, time: Duration) -> Outcome {
             race(1, Limit::Time(time), |_| |_| map.scan())
         }

@@ -13,8 +13,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table of two contenders; rates in `unit`s.
-    pub fn of_rates(title: &str, what: &str, unit: &str, peer: &str, measured: &[Measured]) -> Self {
+    /// A table of two contenders; figures in `unit`s.
+    pub fn of_pairs(title: &str, what: &str, unit: &str, peer: &str, measured: &[Measured]) -> Self {
         let mut table =
             Self::new(title, &[what, &format!("stillpoint, {unit}"), &format!("{peer}, {unit}"), "ratio", "rounds"]);
         for row in measured {

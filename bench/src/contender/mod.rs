@@ -1,9 +1,11 @@
 //! Contenders: maps behind one face, so that each is put to exactly the same work.
 
 mod papaya;
+mod scc;
 mod stillpoint;
 
 pub use papaya::Papaya;
+pub use scc::{SccIndex, SccMap};
 pub use stillpoint::Stillpoint;
 
 use crate::entries::Entries;
@@ -23,6 +25,47 @@ pub trait Contender<E: Entries>: Default + Send + Sync {
 
     /// Reads every entry; returns how many there were.
     fn scan(&self) -> u64;
+}
+
+/// A peer: a contender for each kind of entries.
+pub trait Peer {
+    /// The package that it is from.
+    const PACKAGE: &'static str;
+
+    /// The map for a kind of entries.
+    type Map<E: Entries>: Contender<E>;
+}
+
+/// The peers, as types to choose one by.
+pub mod peers {
+    use super::{Entries, Peer};
+
+    /// [`Papaya`](super::Papaya) maps.
+    #[derive(Debug)]
+    pub enum Papaya {}
+
+    impl Peer for Papaya {
+        const PACKAGE: &'static str = "papaya";
+        type Map<E: Entries> = super::Papaya<E>;
+    }
+
+    /// [`SccMap`](super::SccMap)s.
+    #[derive(Debug)]
+    pub enum SccMap {}
+
+    impl Peer for SccMap {
+        const PACKAGE: &'static str = "scc";
+        type Map<E: Entries> = super::SccMap<E>;
+    }
+
+    /// [`SccIndex`](super::SccIndex)es.
+    #[derive(Debug)]
+    pub enum SccIndex {}
+
+    impl Peer for SccIndex {
+        const PACKAGE: &'static str = "scc";
+        type Map<E: Entries> = super::SccIndex<E>;
+    }
 }
 
 /// The operations that are measured. What is read is handed to [`black_box`](std::hint::black_box).
@@ -56,5 +99,9 @@ mod tests {
         keeps_what_is_put::<Numbers, Papaya<Numbers>>();
         keeps_what_is_put::<Texts, Stillpoint<Texts>>();
         keeps_what_is_put::<Texts, Papaya<Texts>>();
+        keeps_what_is_put::<Numbers, SccMap<Numbers>>();
+        keeps_what_is_put::<Texts, SccMap<Texts>>();
+        keeps_what_is_put::<Numbers, SccIndex<Numbers>>();
+        keeps_what_is_put::<Texts, SccIndex<Texts>>();
     }
 }
