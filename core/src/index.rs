@@ -10,7 +10,7 @@ use crate::raw::engine::Worker;
 use crate::raw::ordered::Ordered;
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::table::{self, Inserted};
-use crate::sync::HashState;
+use crate::sync::{HashState, trimmed};
 
 /// Keys by their hash: [`Map`](crate::Map).
 pub struct Hashed {
@@ -20,6 +20,14 @@ pub struct Hashed {
 /// Keys in order: [`OrderedMap`](crate::OrderedMap).
 pub struct Sorted<K> {
     index: Arc<Ordered<K>>,
+}
+
+impl Hashed {
+    /// A key's hash, as far as slots keep it.
+    #[inline]
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        trimmed(self.hasher.hash_one(key))
+    }
 }
 
 impl<K> Sorted<K> {
@@ -104,11 +112,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Find<K> for Hashed {
     const START: table::Position = table::Position::START;
 
     fn find_key<'g>(&self, component: &'g Component, key: &K) -> Option<&'g SlotHeader> {
-        find_hashed::<K, K>(component, self.hasher.hash_one(key), key)
+        find_hashed::<K, K>(component, self.hash(key), key)
     }
 
     fn slot_for<'g>(&self, component: &'g Component, worker: &Worker<'_>, key: K) -> &'g SlotHeader {
-        slot_for_hashed(component, worker, self.hasher.hash_one(&key), key)
+        slot_for_hashed(component, worker, self.hash(&key), key)
     }
 
     fn step(
@@ -128,7 +136,7 @@ where
 {
     #[inline]
     fn find<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
-        find_hashed::<K, Q>(component, self.hasher.hash_one(key), key)
+        find_hashed::<K, Q>(component, self.hash(key), key)
     }
 }
 

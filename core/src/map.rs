@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -262,7 +262,7 @@ where
 {
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.map.index().hasher.hash_one(key)
+        self.map.index().hash(key)
     }
 
     /// The slot of a key whose hash is known.

@@ -63,11 +63,17 @@ pub(crate) const PRUNE_LOOKS: usize = either(8, 4);
 /// How often a pruner starts over because another asked for it meanwhile.
 pub(crate) const PRUNE_AGAIN: usize = 2;
 
-/// Slots in the first chunk of an arena: chunks double.
-pub(crate) const ARENA_FIRST: usize = either(32, 2);
+/// A page of slots: large enough that its header is no matter, small enough that a map of some dozen keys costs no more than that.
+pub(crate) const SLOT_PAGE: usize = 16 << 10;
 
-/// Bytes of an arena's largest chunk: a huge page, so that what is reserved and not yet used is no more than that.
-pub(crate) const ARENA_LARGEST_BYTES: usize = either(2 << 20, 1);
+/// Bytes of an arena's first chunk: of a page, the part that a cell needs.
+pub(crate) const ARENA_FIRST_BYTES: usize = 4 << 10;
+
+/// Bytes of an arena's largest chunk: a huge page, so that what is reserved and not yet used is no more than that. Chunks double.
+pub(crate) const ARENA_LARGEST_BYTES: usize = either(2 << 20, SLOT_PAGE);
+
+/// Slots that are used of a chunk, if it has room for so many.
+pub(crate) const ARENA_CHUNK_SLOTS: usize = either(1 << 16, 2);
 
 /// Counters over which a map's length is spread.
 pub(crate) const LEN_STRIPES: usize = either(16, 2);

@@ -3,13 +3,18 @@
 use std::alloc::Layout;
 use std::ptr;
 
+use crate::raw::page::PageLayout;
 use crate::raw::slot::SlotHeader;
 use crate::sync::region::Region;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
-use crate::tuning::{ARENA_FIRST, ARENA_LARGEST_BYTES};
+use crate::tuning::{ARENA_CHUNK_SLOTS, ARENA_FIRST_BYTES, ARENA_LARGEST_BYTES, SLOT_PAGE};
 
+/// Pages that were allocated together.
 struct Chunk {
     region: Region,
+    /// Bytes of its pages; of the first chunk's one page, as many as were allocated.
+    bytes: usize,
+    /// Slots that it has room for.
     capacity: usize,
     /// Slots handed out; may run past the capacity.
     used: AtomicUsize,
@@ -18,7 +23,7 @@ struct Chunk {
 
 /// Allocates slots of one size, and takes them back.
 pub(crate) struct Arena {
-    slot: Layout,
+    pages: PageLayout,
     component: u16,
     current: AtomicPtr<Chunk>,
     free: AtomicPtr<SlotHeader>,
@@ -43,7 +48,7 @@ impl Arena {
     /// An arena for slots of this layout, which begins with a [`SlotHeader`].
     pub(crate) fn new(slot: Layout, component: u16) -> Self {
         Self {
-            slot: slot.pad_to_align(),
+            pages: PageLayout::new(slot),
             component,
             current: AtomicPtr::new(ptr::null_mut()),
             free: AtomicPtr::new(ptr::null_mut()),
@@ -81,25 +86,52 @@ impl Arena {
                 let index = chunk.used.fetch_add(1, Ordering::Relaxed);
                 if index < chunk.capacity {
                     // SAFETY: in bounds of the chunk.
-                    return unsafe { chunk.region.start().add(index * self.slot.size()) }.cast();
+                    return unsafe { self.slot_of(chunk, index) };
                 }
             }
             self.grow(current);
         }
     }
 
+    /// # Safety
+    /// The chunk has so many slots.
+    #[inline]
+    unsafe fn slot_of(&self, chunk: &Chunk, index: usize) -> *mut SlotHeader {
+        let (page, index) = (index / self.pages.slots(), index % self.pages.slots());
+        // SAFETY: so the chunk has the page, and the page the slot.
+        unsafe { self.pages.slot(chunk.region.start().add(page * SLOT_PAGE), index) }
+    }
+
+    /// A chunk's bytes, and the slots that it has room for.
+    fn size_of_next(&self, below: Option<&Chunk>) -> (usize, usize) {
+        let (bytes, capacity) = match below.map(|chunk| chunk.bytes) {
+            // A small map, or a cell, should cost no more than it must.
+            None => (ARENA_FIRST_BYTES, self.pages.slots_within(ARENA_FIRST_BYTES)),
+            Some(bytes) => {
+                let bytes = (2 * bytes).clamp(SLOT_PAGE, ARENA_LARGEST_BYTES);
+                (bytes, bytes / SLOT_PAGE * self.pages.slots())
+            }
+        };
+        match capacity {
+            0 => (SLOT_PAGE, self.pages.slots()),
+            _ => (bytes, capacity.min(ARENA_CHUNK_SLOTS)),
+        }
+    }
+
     fn grow(&self, below: *mut Chunk) {
         // SAFETY: as above.
-        let before = unsafe { below.as_ref() };
-        let largest = ARENA_LARGEST_BYTES.div_ceil(self.slot.size());
-        let capacity = before.map_or(ARENA_FIRST, |chunk| (chunk.capacity * 2).min(largest).max(1));
-        let layout = Layout::from_size_align(self.slot.size() * capacity, self.slot.align())
-            .expect("a chunk of slots is far smaller than the address space");
+        let (bytes, capacity) = self.size_of_next(unsafe { below.as_ref() });
+        let layout =
+            Layout::from_size_align(bytes, SLOT_PAGE).expect("a chunk of slots is far smaller than the address space");
         let region = Region::zeroed(layout);
-        let chunk = Box::into_raw(Box::new(Chunk { region, capacity, used: AtomicUsize::new(0), below }));
+        for page in 0..bytes.div_ceil(SLOT_PAGE) {
+            // SAFETY: a page of the region, which nobody else knows yet.
+            unsafe { self.pages.write_header(region.start().add(page * SLOT_PAGE), self.component) };
+        }
+        let chunk = Box::into_raw(Box::new(Chunk { region, bytes, capacity, used: AtomicUsize::new(0), below }));
         // Release [CHUNK-1]: mate of Acquire [CHUNK-2].
         if self.current.compare_exchange(below, chunk, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.bytes.fetch_add(layout.size(), Ordering::Relaxed);
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
         } else {
             // SAFETY: leaked above, and never published.
             drop(unsafe { Box::from_raw(chunk) });
@@ -134,7 +166,6 @@ impl Arena {
 
     /// Every slot that was ever handed out.
     pub(crate) fn slots(&mut self) -> impl Iterator<Item = *mut SlotHeader> + use<'_> {
-        let size = self.slot.size();
         let mut chunk = self.current.load(Ordering::Relaxed);
         let mut index = 0;
         std::iter::from_fn(move || {
@@ -143,9 +174,9 @@ impl Arena {
                 let visited = unsafe { chunk.as_ref() }?;
                 if index < visited.used.load(Ordering::Relaxed).min(visited.capacity) {
                     // SAFETY: in bounds.
-                    let slot = unsafe { visited.region.start().add(index * size) };
+                    let slot = unsafe { self.slot_of(visited, index) };
                     index += 1;
-                    return Some(slot.cast());
+                    return Some(slot);
                 }
                 (chunk, index) = (visited.below, 0);
             }

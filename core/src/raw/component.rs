@@ -9,6 +9,7 @@ use crossbeam_utils::CachePadded;
 use crate::raw::arena::{Arena, Fresh};
 use crate::raw::chain::VersionHeader;
 use crate::raw::era::Retired;
+use crate::raw::page::PageLayout;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Table;
 use crate::raw::version::VersionNode;
@@ -63,6 +64,13 @@ impl Component {
 
     /// As [`new`](Self::new), with keys that are found by another index than the table.
     pub(crate) fn with_index<K, V>(id: u16, index: Option<Arc<dyn Unlink>>) -> Self {
+        const {
+            let slot = Layout::new::<Slot<K>>();
+            assert!(
+                slot.size() <= PageLayout::SLOT_MAX && slot.align() <= PageLayout::SLOT_MAX,
+                "a key takes at most 4,000 bytes, and is aligned to at most 4,096: put another one into a box"
+            );
+        }
         Self {
             table: Table::new(),
             index,
@@ -127,7 +135,7 @@ impl Component {
         let slot = match self.arena.allocate() {
             Fresh::Unused(slot) => {
                 // SAFETY: memory of a `Slot<K>` that only we know.
-                unsafe { slot.write(SlotHeader::new(self.id(), hash)) };
+                unsafe { SlotHeader::init(slot, hash) };
                 // SAFETY: as above.
                 unsafe { Slot::write_key(slot, key) };
                 slot

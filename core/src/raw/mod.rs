@@ -11,6 +11,7 @@ pub(crate) mod engine;
 pub(crate) mod era;
 pub(crate) mod notes;
 pub(crate) mod ordered;
+pub(crate) mod page;
 pub(crate) mod place;
 pub(crate) mod record;
 pub(crate) mod registry;

@@ -1,11 +1,13 @@
 //! Slots: where a key lives, from its first write to its purge. A slot never moves.
 //!
 //! ```text
-//! head   newest version, or EMPTY, or PURGED
-//! state  | generation (40) | component (16) | flags (8) |
-//! hash   of the key; while the slot is free, the next free slot
-//! key
+//! slot   head   newest version, or EMPTY, or PURGED; while the slot is free, the next free slot, which reads as PURGED
+//!        key
+//! side   state  | generation (48) | flags (16) |
+//!        hash   of the key
 //! ```
+//!
+//! A slot lies in a [page](crate::raw::page), its side in front of all slots there: what a lookup reads is head and key.
 //!
 //! A slot belongs to one component and is reused only by it: its memory is *type-stable*, so a stale address still points at
 //! a slot header. `generation` moves each time the slot is freed.
@@ -15,7 +17,8 @@ use std::ptr;
 
 use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::VersionHeader;
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, watch};
+use crate::raw::page::{self, Side};
+use crate::sync::{AtomicPtr, Ordering, keep, kept, watch};
 
 /// Someone prunes this slot's chain.
 const PRUNING: u64 = 1 << 0;
@@ -28,15 +31,15 @@ const OCCUPIED: u64 = 1 << 3;
 /// The slot stands in the backlog for another look at its chain.
 const QUEUED_FOR_LOOK: u64 = 1 << 4;
 
-const COMPONENT_SHIFT: u32 = 8;
-const GENERATION_SHIFT: u32 = 24;
+const GENERATION_SHIFT: u32 = 16;
+
+/// Set in a head: the slot is out of use. No version has such an address.
+const OUT_OF_USE: usize = 1;
 
 /// The part of a slot that does not depend on the key's type.
 #[repr(C)]
 pub(crate) struct SlotHeader {
     head: AtomicPtr<VersionHeader>,
-    state: AtomicU64,
-    hash: AtomicU64,
 }
 
 /// A slot and its key.
@@ -78,17 +81,25 @@ fn mark_of(waits_for: WaitsFor) -> u64 {
 
 /// The head of a slot that is out of use: an address that no version has.
 fn purged() -> *mut VersionHeader {
-    ptr::without_provenance_mut(1)
+    ptr::without_provenance_mut(OUT_OF_USE)
 }
 
 impl SlotHeader {
-    /// A slot that holds a key of `component` and no version.
-    pub(crate) fn new(component: u16, hash: u64) -> Self {
-        Self {
-            head: AtomicPtr::new(ptr::null_mut()),
-            state: AtomicU64::new(u64::from(component) << COMPONENT_SHIFT | OCCUPIED),
-            hash: AtomicU64::new(hash),
-        }
+    /// Makes a slot that holds a key and no version.
+    ///
+    /// # Safety
+    /// Only the caller knows the slot, whose memory was never used.
+    pub(crate) unsafe fn init(slot: *mut Self, hash: u64) {
+        // SAFETY: the slot is the caller's.
+        unsafe { slot.write(Self { head: AtomicPtr::new(ptr::null_mut()) }) };
+        // SAFETY: passed on.
+        unsafe { page::write_side(slot, Side::new(OCCUPIED, hash)) };
+    }
+
+    #[inline]
+    fn side(&self) -> &Side {
+        // SAFETY: written in `init`, and there for as long as the slot.
+        unsafe { &*page::side_of(self) }
     }
 
     /// The head, as an address to compare against and as what it means.
@@ -105,7 +116,7 @@ impl SlotHeader {
     fn read<'g>(head: *mut VersionHeader) -> Head<'g> {
         if head.is_null() {
             Head::Empty
-        } else if head == purged() {
+        } else if head.addr() & OUT_OF_USE != 0 {
             Head::Purged
         } else {
             // SAFETY: a head that is neither empty nor purged is a version; versions are reclaimed only when no pin that
@@ -128,71 +139,70 @@ impl SlotHeader {
         self.replace_head(seen, purged())
     }
 
-    /// The hash of the key.
+    /// The hash of the key, [trimmed](crate::sync::trimmed).
     #[inline]
     pub(crate) fn hash(&self) -> u64 {
         // Relaxed: written before the slot is published, and read only through a published pointer.
-        self.hash.load(Ordering::Relaxed)
+        kept(self.side().hash.load(Ordering::Relaxed))
     }
 
     /// The component that the slot belongs to.
     pub(crate) fn component(&self) -> u16 {
-        // Relaxed: these bits never change.
-        (self.state.load(Ordering::Relaxed) >> COMPONENT_SHIFT) as u16
+        page::component_of(self)
     }
 
     /// Whether the slot holds a key.
     pub(crate) fn is_occupied(&self) -> bool {
         // Acquire [SLOT-2]: with Release [SLOT-1] in `reoccupy`, the key is there when the mark is.
-        self.state.load(Ordering::Acquire) & OCCUPIED != 0
+        self.side().state.load(Ordering::Acquire) & OCCUPIED != 0
     }
 
     /// How often the slot was freed: tells a stale address from a good one.
     pub(crate) fn generation(&self) -> u64 {
         // Acquire [SLOT-2]: as in `is_occupied`.
-        self.state.load(Ordering::Acquire) >> GENERATION_SHIFT
+        self.side().state.load(Ordering::Acquire) >> GENERATION_SHIFT
     }
 
     /// Asks for the right to prune the chain; of several askers one gets it, and the others leave it a message.
     #[inline]
     pub(crate) fn try_prune(&self) -> PruneRight {
         // Acquire [PRUNE-2]: with Release [PRUNE-1] in `end_prune`, one pruner sees what the last one unlinked.
-        let state = self.state.load(Ordering::Relaxed);
+        let state = self.side().state.load(Ordering::Relaxed);
         if state & PRUNING == 0
-            && self.state.compare_exchange(state, state | PRUNING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            && self.side().state.compare_exchange(state, state | PRUNING, Ordering::Acquire, Ordering::Relaxed).is_ok()
         {
             return PruneRight::Granted;
         }
-        let before = self.state.fetch_or(PRUNING | AGAIN, Ordering::AcqRel);
+        let before = self.side().state.fetch_or(PRUNING | AGAIN, Ordering::AcqRel);
         if before & PRUNING == 0 { PruneRight::Granted } else { PruneRight::Busy }
     }
 
     /// Hands the right back; `false` if somebody may have asked for another look, and the caller still has it.
     #[inline]
     pub(crate) fn end_prune(&self) -> bool {
-        let state = self.state.load(Ordering::Relaxed);
+        let state = self.side().state.load(Ordering::Relaxed);
         // Release [PRUNE-1]: mate of Acquire [PRUNE-2]. Fails if anybody has left a message since.
         if state & AGAIN == 0
-            && self.state.compare_exchange(state, state & !PRUNING, Ordering::Release, Ordering::Relaxed).is_ok()
+            && self.side().state.compare_exchange(state, state & !PRUNING, Ordering::Release, Ordering::Relaxed).is_ok()
         {
             return true;
         }
         // Acquire [PRUNE-2]: the other look sees what the asker did.
-        self.state.fetch_and(!AGAIN, Ordering::AcqRel);
+        self.side().state.fetch_and(!AGAIN, Ordering::AcqRel);
         false
     }
 
     /// Hands the right back although somebody asked for another look.
     pub(crate) fn abandon_prune(&self) {
         // Release [PRUNE-1]: mate of Acquire [PRUNE-2].
-        self.state.fetch_and(!(PRUNING | AGAIN), Ordering::Release);
+        self.side().state.fetch_and(!(PRUNING | AGAIN), Ordering::Release);
     }
 
     /// Marks the slot as standing in the backlog for this; `false` if it did already.
     pub(crate) fn enqueue(&self, waits_for: WaitsFor) -> bool {
         let mark = mark_of(waits_for);
         // AcqRel [QUEUE-1]: whoever takes the mark away later sees what was written before it was set.
-        mark == 0 || self.state.fetch_or(mark, Ordering::AcqRel) & mark == 0
+        mark == 0 || self.side().state.fetch_or(mark, Ordering::AcqRel) & mark == 0
     }
 
     /// Takes the mark away, before the slot is looked at: what happens later puts it back.
@@ -200,7 +210,7 @@ impl SlotHeader {
         let mark = mark_of(waited_for);
         if mark != 0 {
             // AcqRel [QUEUE-1].
-            self.state.fetch_and(!mark, Ordering::AcqRel);
+            self.side().state.fetch_and(!mark, Ordering::AcqRel);
         }
     }
 
@@ -208,32 +218,31 @@ impl SlotHeader {
     ///
     /// Only when no pin that could have met the slot is left.
     pub(crate) fn release(&self, next: *mut SlotHeader) {
-        let state = self.state.load(Ordering::Relaxed);
-        let generation = (state >> GENERATION_SHIFT) + 1;
-        let component = u64::from((state >> COMPONENT_SHIFT) as u16);
+        let side = self.side();
+        let generation = (side.state.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
         // Relaxed: only stale notes still look here, and they check the mark; the free list publishes the slot.
-        self.state.store(generation << GENERATION_SHIFT | component << COMPONENT_SHIFT, Ordering::Relaxed);
+        side.state.store(generation << GENERATION_SHIFT, Ordering::Relaxed);
         self.set_next_free(next);
     }
 
     /// Sets the slot that follows in the free list.
     pub(crate) fn set_next_free(&self, next: *mut SlotHeader) {
         // Relaxed: published by the free list's own Release [FREE-1].
-        self.hash.store(next.expose_provenance() as u64, Ordering::Relaxed);
+        self.head.store(next.map_addr(|address| address | OUT_OF_USE).cast(), Ordering::Relaxed);
     }
 
     /// The slot that follows in the free list.
     pub(crate) fn next_free(&self) -> *mut SlotHeader {
         // Relaxed: behind the free list's Acquire [FREE-2]. A stale value fails the list's compare-and-swap.
-        ptr::with_exposed_provenance_mut(self.hash.load(Ordering::Relaxed) as usize)
+        self.head.load(Ordering::Relaxed).map_addr(|address| address & !OUT_OF_USE).cast()
     }
 
     /// Takes a free slot into use for another key, which the caller has just written.
     pub(crate) fn reoccupy(&self, hash: u64) {
-        self.hash.store(hash, Ordering::Relaxed);
+        self.side().hash.store(keep(hash), Ordering::Relaxed);
         self.head.store(ptr::null_mut(), Ordering::Relaxed);
         // Release [SLOT-1]: mate of Acquire [SLOT-2].
-        self.state.fetch_or(OCCUPIED, Ordering::Release);
+        self.side().state.fetch_or(OCCUPIED, Ordering::Release);
     }
 }
 

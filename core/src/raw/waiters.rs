@@ -28,7 +28,7 @@ use std::ptr;
 use std::task::Waker;
 
 use crate::raw::era::Retired;
-use crate::sync::{AtomicBool, AtomicPtr, Ordering, watch};
+use crate::sync::{AtomicBool, AtomicPtr, Ordering, TAG_SHIFT, watch};
 use crate::tuning::WAITER_LANES;
 
 /// What a sleeper waits for.
@@ -193,7 +193,7 @@ impl Waiters {
     }
 
     fn lane(&self, changed: Changed) -> &Lane {
-        &self.keys[(changed.hash as usize).wrapping_add(usize::from(changed.component)) % WAITER_LANES]
+        &self.keys[((changed.hash >> TAG_SHIFT) as usize).wrapping_add(usize::from(changed.component)) % WAITER_LANES]
     }
 
     /// Wakes whoever waits for one of these changes. Runs the code of wakers, so no promise of the caller's may be open; if one panics,

@@ -12,6 +12,7 @@
 //! `crossbeam-epoch`'s promise and no more; the others [`watch`] what was *retired* instead.
 
 pub(crate) mod figure;
+mod hash;
 mod prefetch;
 pub(crate) mod region;
 pub(crate) mod rule;
@@ -39,6 +40,7 @@ mod world;
 #[path = "native.rs"]
 mod world;
 
+pub(crate) use hash::{KeptHash, TAG_SHIFT, keep, kept, trimmed};
 pub(crate) use prefetch::prefetch;
 pub(crate) use world::*;
 

@@ -1,6 +1,8 @@
 //! The product's world: `core`'s atomics and `crossbeam-epoch`.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) use std::thread_local;
 

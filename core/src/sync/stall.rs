@@ -173,6 +173,7 @@ macro_rules! counting {
 
 counted!(AtomicBool, atomic::AtomicBool, bool);
 counted!(AtomicI64, atomic::AtomicI64, i64);
+counted!(AtomicU32, atomic::AtomicU32, u32);
 counted!(AtomicU64, atomic::AtomicU64, u64);
 counted!(AtomicUsize, atomic::AtomicUsize, usize);
 counted!(AtomicPtr, atomic::AtomicPtr<T>, *mut T, T);

@@ -13,7 +13,7 @@ use std::ptr;
 
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, prefetch};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, TAG_SHIFT, prefetch};
 use crate::tuning::BUCKET_ENTRIES;
 
 /// Entries in a bucket.
@@ -55,8 +55,8 @@ const fn in_each_tag(byte: u8) -> u64 {
 /// The one-byte tag of a hash; never zero.
 #[inline]
 pub(crate) fn tag_of(hash: u64) -> u8 {
-    // The low bits: the high ones choose the bucket.
-    (hash as u8).max(1)
+    // Low bits of those that are kept: the high ones choose the bucket.
+    ((hash >> TAG_SHIFT) as u8).max(1)
 }
 
 /// An entry's word.
@@ -294,7 +294,7 @@ mod tests {
     fn matching_finds_every_entry_with_the_tag_and_never_the_marks() {
         let bucket = Bucket::new();
         for (index, hash) in [1_u64, 0, 0x80, 0xFF, 1, 0x7F, 0xFF].into_iter().enumerate() {
-            bucket.set_tag(index, hash);
+            bucket.set_tag(index, hash << TAG_SHIFT);
         }
         bucket.set_moved();
         for tag in 1..=255_u8 {
@@ -314,7 +314,7 @@ mod tests {
     fn an_entry_has_the_tag_that_was_set_and_no_other() {
         let bucket = Bucket::new();
         bucket.set_moved();
-        bucket.set_tag(2, 0x1_05);
+        bucket.set_tag(2, 0x1_05 << TAG_SHIFT);
         bucket.set_tag(LAST, 0);
         let tags: Vec<Option<u8>> = (0..ENTRIES).map(|index| bucket.tags().of(index)).collect();
         assert_eq!(tags, [None, None, Some(5), None, None, None, Some(1)]);

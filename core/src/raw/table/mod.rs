@@ -153,7 +153,6 @@ impl Table {
         loop {
             for index in tags.matching(tag_of(hash)) {
                 if let Meaning::Slot(slot) = bucket.entry(index).meaning()
-                    && slot.hash() == hash
                     && is_key(slot)
                 {
                     return Some(slot);
@@ -227,7 +226,7 @@ impl Table {
                         }
                         // Another key's tag saves the look at its slot: a cache miss.
                         let may_match = tag.is_none_or(|tag| tag == tag_of(hash));
-                        if may_match && slot.hash() == hash && is_key(slot) {
+                        if may_match && is_key(slot) {
                             return Inserted::Found(slot);
                         }
                         if index == LAST && !entry.is_frozen() {
