@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::raw::backlog::{Backlog, Waiting, WaitsFor};
-use crate::raw::chain::{self, Latest, Pruned, Pruner, VersionHeader};
+use crate::raw::chain::{self, Latest, Pruned, VersionHeader};
 use crate::raw::clock::Clock;
 use crate::raw::component::Component;
 use crate::raw::era::{Eras, Retired};
 use crate::raw::notes::NotesDesk;
+use crate::raw::pruning::{Pruning, waits_for};
 use crate::raw::record::{Record, Records};
 use crate::raw::registry::{LiveView, Registry};
 use crate::raw::session::{SESSIONS, Session};
@@ -102,8 +103,8 @@ impl Drop for Engine {
 /// A pinned thread at work in a store: what every operation is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Worker<'g> {
-    engine: &'g Engine,
-    record: &'g Record,
+    pub(super) engine: &'g Engine,
+    pub(super) record: &'g Record,
     guard: &'g Guard,
 }
 
@@ -229,7 +230,7 @@ impl<'g> Worker<'g> {
     }
 
     /// The oldest live snapshot that sees what was visible from tick `from` until tick `until`.
-    fn witness(&self, from: u64, until: u64) -> Option<u64> {
+    pub(super) fn witness(&self, from: u64, until: u64) -> Option<u64> {
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe {
             self.record.with_owned(|owned| {
@@ -262,7 +263,7 @@ impl<'g> Worker<'g> {
     }
 
     /// Puts a slot into the thread's block of the backlog; `true` if that filled the block.
-    fn put_in_backlog(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) -> bool {
+    pub(super) fn put_in_backlog(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) -> bool {
         if !slot.enqueue(waits_for) {
             return false;
         }
@@ -529,64 +530,6 @@ enum Looked {
     Served,
     /// It waits for the same as before.
     WaitsOn,
-}
-
-/// What a slot waits for by itself, besides its watched versions: a tombstone above such waits for them first.
-fn waits_for(pruned: Pruned, is_tombstone: bool, newest: Stamp) -> Option<WaitsFor> {
-    match pruned {
-        Pruned::Single => is_tombstone.then_some(WaitsFor::Floor(newest.tick())),
-        Pruned::Seen => None,
-        Pruned::Unfinished | Pruned::Busy => Some(WaitsFor::Look),
-    }
-}
-
-/// A worker that prunes a slot's chain.
-struct Pruning<'w, 'g> {
-    worker: Worker<'g>,
-    component: &'w Component,
-    slot: &'w SlotHeader,
-    /// A view that is there already.
-    view: Option<&'w LiveView>,
-    /// Whether the thread's block of the backlog was filled.
-    has_filled_a_block: bool,
-}
-
-impl<'w, 'g> Pruning<'w, 'g> {
-    fn new(worker: Worker<'g>, component: &'w Component, slot: &'w SlotHeader) -> Self {
-        Self { worker, component, slot, view: None, has_filled_a_block: false }
-    }
-
-    fn judged_by(self, view: &'w LiveView) -> Self {
-        Self { view: Some(view), ..self }
-    }
-
-    fn prune(&mut self, looks: usize, watched: Option<u64>) -> Pruned {
-        chain::prune(self.slot, &self.worker.engine.clock, looks, watched, self)
-    }
-
-    /// Leaves the slot to be looked at again.
-    fn enqueue(&mut self, waits_for: WaitsFor) {
-        self.has_filled_a_block |= self.worker.put_in_backlog(self.component, self.slot, waits_for);
-    }
-}
-
-impl Pruner for Pruning<'_, '_> {
-    fn witness(&mut self, from: u64, until: u64) -> Option<u64> {
-        match self.view {
-            Some(view) if until <= view.clock => view.oldest_within(from, until),
-            _ => self.worker.witness(from, until),
-        }
-    }
-
-    fn retire(&mut self, version: *mut VersionHeader) {
-        self.worker.record.tally.unlinked.add(1);
-        // SAFETY: the pruner has just unlinked it, alone.
-        self.worker.retire(unsafe { self.component.retire_version(version) });
-    }
-
-    fn watch(&mut self, snapshot: u64) {
-        self.enqueue(WaitsFor::Snapshot(snapshot));
-    }
 }
 
 const _: fn() = || {

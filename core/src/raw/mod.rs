@@ -13,6 +13,7 @@ pub(crate) mod notes;
 pub(crate) mod ordered;
 pub(crate) mod page;
 pub(crate) mod place;
+mod pruning;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod session;
