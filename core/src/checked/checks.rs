@@ -106,10 +106,16 @@ impl Bound {
     fn place(&self, comes: bool) -> Option<Place<'_>> {
         if comes {
             // Relaxed: a count; nothing is read on the strength of it.
-            let taken = self
-                .places
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |places| (places < self.max).then_some(places + 1));
-            taken.ok()?;
+            let mut places = self.places.load(Ordering::Relaxed);
+            loop {
+                if places >= self.max {
+                    return None;
+                }
+                match self.places.compare_exchange(places, places + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(other) => places = other,
+                }
+            }
         }
         Some(Place { bound: Some(self), comes })
     }
