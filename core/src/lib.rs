@@ -95,5 +95,5 @@ pub mod rules {
 #[cfg(loom)]
 pub mod internals;
 
-#[cfg(all(stillpoint_stall, not(loom)))]
+#[cfg(all(stillpoint_stall, not(any(loom, shuttle))))]
 pub use sync::stall;

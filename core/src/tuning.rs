@@ -1,10 +1,10 @@
-//! Capacities and thresholds, each with its reason; tiny under the model, so that loom meets every border.
+//! Capacities and thresholds, each with its reason; tiny under a model and in drawn schedules, so that those meet every border.
 
 use std::time::Duration;
 
 /// Picks the product's figure, or the model's.
 const fn either(product: usize, model: usize) -> usize {
-    if cfg!(loom) { model } else { product }
+    if cfg!(any(loom, shuttle)) { model } else { product }
 }
 
 /// Versions, slots and tables retired by a thread before their batch is closed: each closing costs a fence and, once in an

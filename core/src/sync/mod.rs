@@ -1,11 +1,12 @@
 //! The one place that chooses where atomics, fences and thread-locals come from.
 //!
-//! Three worlds share one API, and the protocols above never know in which one they run:
+//! Four worlds share one API, and the protocols above never know in which one they run:
 //!
 //! | cfg | atomics | what for |
 //! |---|---|---|
 //! | none | `core` | the product |
 //! | `loom` | loom's | every interleaving and every allowed reordering of a small scenario |
+//! | `shuttle` | shuttle's | drawn schedules of scenarios that are too large for every interleaving |
 //! | `stillpoint_stall` | `core`'s, counted | stops a thread before its n-th shared access, to show that nobody waits for it |
 //!
 //! The seam weakens no operation. Under loom, memory is reused only in models that are about it, with a collector that keeps
@@ -32,11 +33,15 @@ pub(crate) mod collector;
 #[path = "loom.rs"]
 mod world;
 
-#[cfg(all(stillpoint_stall, not(loom)))]
+#[cfg(all(shuttle, not(loom)))]
+#[path = "shuttle.rs"]
+mod world;
+
+#[cfg(all(stillpoint_stall, not(any(loom, shuttle))))]
 #[path = "stall.rs"]
 mod world;
 
-#[cfg(not(any(loom, stillpoint_stall)))]
+#[cfg(not(any(loom, shuttle, stillpoint_stall)))]
 #[path = "native.rs"]
 mod world;
 
@@ -51,7 +56,7 @@ pub(crate) fn unique_number() -> u64 {
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-#[cfg(all(stillpoint_stall, not(loom)))]
+#[cfg(all(stillpoint_stall, not(any(loom, shuttle))))]
 pub mod stall {
     //! Stops the calling thread before a chosen shared access; for tests of progress.
     pub use super::world::{Stall, disarm, stall_before};

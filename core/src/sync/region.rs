@@ -58,7 +58,7 @@ impl Drop for Region {
     }
 }
 
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 mod map {
     use std::alloc::Layout;
     use std::ptr::{self, NonNull};
@@ -108,7 +108,7 @@ mod map {
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(loom))))]
+#[cfg(not(all(target_os = "linux", not(any(loom, shuttle)))))]
 mod map {
     use std::alloc::Layout;
     use std::ptr::NonNull;
@@ -123,7 +123,7 @@ mod map {
 }
 
 /// A slice in a region.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod slice {
     use std::alloc::Layout;
     use std::marker::PhantomData;
@@ -167,10 +167,10 @@ mod slice {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use slice::{Zeroed, zeroed_slice};
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

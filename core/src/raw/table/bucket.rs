@@ -38,7 +38,7 @@ pub(crate) struct Bucket {
     entries: [AtomicPtr<SlotHeader>; ENTRIES],
 }
 
-#[cfg(not(any(loom, stillpoint_stall)))]
+#[cfg(not(any(loom, shuttle, stillpoint_stall)))]
 const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is a cache line");
 const _: () = assert!(align_of::<SlotHeader>() >= 8, "an entry's three low bits are free");
 
