@@ -8,7 +8,6 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use crate::map::{Map, MapPin};
-use crate::pending::Pending;
 use crate::raw::session::Session;
 use crate::raw::slot::SlotHeader;
 use crate::sync::Guard;
@@ -164,7 +163,7 @@ impl<S: Send + Sync + 'static> CellPin<'_, S> {
     /// # Cost
     /// As [`MapPin::put`](crate::MapPin::put), without the search.
     pub fn set(&self, value: S) -> Version {
-        self.pin.put_at(self.slot, Pending::new(Some(value))).0
+        self.pin.put_at(self.slot, self.pin.pending(Some(value))).0
     }
 
     /// Replaces the value by what the closure makes of it, and returns the new one.
@@ -217,6 +216,17 @@ impl<S: Send + Sync + 'static> CellPin<'_, S> {
     /// ```
     pub fn compare_exchange(&self, expected: Version, value: S) -> Result<Version, Conflict<'_, S>> {
         self.pin.exchange_at(self.slot, |seen| seen.version() == expected, value)
+    }
+}
+
+impl<'c, S> CellPin<'c, S> {
+    /// The pinned map that holds the one value.
+    pub(crate) fn as_map(&self) -> &MapPin<'c, (), S> {
+        &self.pin
+    }
+
+    pub(crate) fn slot(&self) -> &'c SlotHeader {
+        self.slot
     }
 }
 

@@ -123,6 +123,66 @@ impl fmt::Display for ForeignStore {
 
 impl Error for ForeignStore {}
 
+/// History could not be read, or brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The map or cell keeps no history. Register it with [`MapOptions::history`](crate::MapOptions::history).
+    NotKept {
+        /// The component's name.
+        component: String,
+    },
+    /// What was asked for is no longer kept. Go back no further than the oldest version that is.
+    TooOld {
+        /// The component's name.
+        component: String,
+        /// The oldest version of the key that is kept; `None` if nothing is.
+        oldest: Option<Version>,
+    },
+    /// The tick has not begun.
+    NotYet {
+        /// The tick that was asked for.
+        tick: u64,
+        /// The tick that is now.
+        now: u64,
+    },
+    /// The tick is of an earlier life of the store, before it was restored: of that, only the last state is known.
+    BeforeStore {
+        /// The tick that was asked for.
+        tick: u64,
+        /// The first one of this life.
+        began: u64,
+    },
+    /// A moment of one store was used with another's map.
+    Foreign(ForeignStore),
+}
+
+impl fmt::Display for HistoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotKept { component } => {
+                write!(f, "component {component:?} keeps no history: register it with options that ask for it")
+            }
+            Self::TooOld { component, oldest: Some(oldest) } => {
+                write!(
+                    f,
+                    "component {component:?} no longer keeps that: the oldest version that it keeps of the key is {oldest}"
+                )
+            }
+            Self::TooOld { component, oldest: None } => {
+                write!(f, "component {component:?} no longer keeps that: it keeps nothing of the key")
+            }
+            Self::NotYet { tick, now } => write!(f, "tick {tick} has not begun: it is {now} now"),
+            Self::BeforeStore { tick, began } => {
+                write!(f, "tick {tick} is of an earlier life of the store: this one knows ticks from {began} on")
+            }
+            Self::Foreign(foreign) => foreign.fmt(f),
+        }
+    }
+}
+
+impl Error for HistoryError {}
+
 /// A conditional write found something else than it expected. Gives the value back.
 pub struct Conflict<'p, V> {
     /// What the key holds: `None` if it is absent.

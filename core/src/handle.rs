@@ -5,7 +5,6 @@ use std::fmt;
 use std::hash::Hash;
 
 use crate::map::{Map, MapPin};
-use crate::pending::Pending;
 use crate::raw::place::Place;
 use crate::raw::slot::SlotHeader;
 use crate::{Conflict, Version, Versioned};
@@ -148,7 +147,7 @@ where
     /// # }
     /// ```
     pub fn put(&self, pin: &MapPin<'_, K, V>, value: V) -> Version {
-        let new = Pending::new(Some(value));
+        let new = pin.pending(Some(value));
         let slot = self.slot(pin).unwrap_or_else(|| pin.slot_for_hashed(self.hash, self.key.clone()));
         let (version, found) = pin.put_at(slot, new);
         if !std::ptr::eq(slot, found) {

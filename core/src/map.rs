@@ -234,6 +234,12 @@ impl<K, V, I> MapPin<'_, K, V, I> {
         self.map
     }
 
+    /// A version of the map that is not installed yet; `None` is a removal.
+    #[inline]
+    pub(crate) fn pending(&self, value: Option<V>) -> Pending<V> {
+        Pending::new(self.map.component(), value)
+    }
+
     /// How many keys have a value; see [`Map::len`].
     pub fn len(&self) -> usize {
         self.map.len()
@@ -402,7 +408,7 @@ where
     /// # }
     /// ```
     pub fn put(&self, key: K, value: V) -> Version {
-        let new = Pending::new(Some(value));
+        let new = self.pending(Some(value));
         let slot = self.slot_for(key);
         self.put_at(slot, new).0
     }
@@ -443,7 +449,7 @@ where
 
     /// Installs a value over what was seen, and reads it back.
     fn install_value<'p>(&'p self, slot: &'p SlotHeader, seen: Latest<'p>, value: V) -> Option<Versioned<'p, V>> {
-        let (version, value) = self.try_install(slot, seen, Pending::new(Some(value))).ok()?;
+        let (version, value) = self.try_install(slot, seen, self.pending(Some(value))).ok()?;
         self.worker().tidy();
         Some(Versioned::new(value?, version))
     }
@@ -614,7 +620,7 @@ where
     /// Sets the value of an absent key, or hands back what is there, and the value.
     fn insert_or_see(&self, key: K, value: V) -> Result<Versioned<'_, V>, (Versioned<'_, V>, V)> {
         let mut slot = self.slot_for(key);
-        let new = Pending::new(Some(value));
+        let new = self.pending(Some(value));
         loop {
             let latest = self.worker().latest(slot);
             if let Latest::Purged = latest {
@@ -704,7 +710,7 @@ where
         is_expected: impl Fn(Versioned<'p, V>) -> bool,
         value: V,
     ) -> Result<Version, Conflict<'p, V>> {
-        let new = Pending::new(Some(value));
+        let new = self.pending(Some(value));
         loop {
             let latest = self.worker().latest(slot);
             let actual = self.seen(latest);
@@ -773,7 +779,7 @@ where
             if !test(&seen) {
                 return None;
             }
-            let tombstone = Pending::new(None);
+            let tombstone = self.pending(None);
             if self.install(slot, latest, &tombstone).is_some() {
                 tombstone.installed();
                 self.worker().tidy();
@@ -800,16 +806,21 @@ where
     /// # }
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        let mut position = Some(I::START);
-        let mut slots = Vec::new();
-        while let Some(from) = position {
-            position = self.map.index().step(self.map.component(), &from, &mut slots);
-            for slot in slots.drain(..) {
-                // SAFETY: a slot of this map that the table shows, under the pin.
-                let key: &K = unsafe { Slot::<K>::key(slot) };
-                self.remove_at(slot, |value| !keep(key, value));
-            }
+        for slot in self.slots() {
+            let key = self.key_of(slot);
+            self.remove_at(slot, |value| !keep(key, value));
         }
+    }
+
+    /// All slots that the index shows, in steps.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &SlotHeader> {
+        let mut position = Some(I::START);
+        let steps = std::iter::from_fn(move || {
+            let mut slots = Vec::new();
+            position = self.map.index().step(self.map.component(), position.as_ref()?, &mut slots);
+            Some(slots)
+        });
+        steps.flatten()
     }
 
     /// Removes every key; see [`retain`](Self::retain) for what that means beside other writers.
@@ -852,7 +863,7 @@ where
         if !self.map.component().has_base() {
             return false;
         }
-        let new = Pending::stamped(value, Stamp::from_version(version));
+        let new = Pending::stamped(self.map.component(), value, Stamp::from_version(version));
         let slot = self.slot_for(key);
         let worker = self.worker();
         let restored = worker.restore(self.map.component(), slot, new.version()).is_ok();

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::History;
 use crate::checked::{Checked, Checking, Proposal, Unchecked};
 
 /// What a map checks and keeps. See [`Store::map_with`](crate::Store::map_with).
@@ -34,13 +35,14 @@ use crate::checked::{Checked, Checking, Proposal, Unchecked};
 /// ```
 pub struct MapOptions<K, V, C = Unchecked> {
     pub(crate) checks: C,
+    pub(crate) history: Option<History>,
     types: PhantomData<fn(K, V)>,
 }
 
 impl<K, V> MapOptions<K, V> {
-    /// No checks.
+    /// No checks, and no history.
     pub fn new() -> Self {
-        Self { checks: Unchecked::default(), types: PhantomData }
+        Self { checks: Unchecked::default(), history: None, types: PhantomData }
     }
 }
 
@@ -50,9 +52,20 @@ impl<K, V> Default for MapOptions<K, V> {
     }
 }
 
+impl<K, V, C> MapOptions<K, V, C> {
+    /// Keeps so much history of each key. See [`MapPin::history`](crate::MapPin::history), [`Store::at`](crate::Store::at) and
+    /// [`MapPin::rollback`](crate::MapPin::rollback).
+    ///
+    /// # Cost
+    /// 40 bytes more for each version, and the time of day for each write.
+    pub fn history(self, history: History) -> Self {
+        Self { history: Some(history), ..self }
+    }
+}
+
 impl<K, V, C: Checking<K, V>> MapOptions<K, V, C> {
     fn with<D>(self, check: impl FnOnce(Checked<K, V, C::Delta>) -> D) -> MapOptions<K, V, D> {
-        MapOptions { checks: check(self.checks.checks()), types: PhantomData }
+        MapOptions { checks: check(self.checks.checks()), history: self.history, types: PhantomData }
     }
 
     /// Lets a write pass only if the validator does, which sees what the key holds and what it would hold. Of several validators, all must;
@@ -106,6 +119,6 @@ impl<K, V, C: Checking<K, V, Delta = Infallible>> MapOptions<K, V, C> {
 
 impl<K, V, C: fmt::Debug> fmt::Debug for MapOptions<K, V, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapOptions").field("checks", &self.checks).finish()
+        f.debug_struct("MapOptions").field("checks", &self.checks).field("history", &self.history).finish()
     }
 }

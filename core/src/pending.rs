@@ -3,22 +3,48 @@
 use std::marker::PhantomData;
 
 use crate::raw::chain::VersionHeader;
+use crate::raw::component::Component;
+use crate::raw::lineage::{ChangeKind, RecordedNode};
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 
 /// A version that is not installed yet; dropped if it never is.
 pub(crate) struct Pending<V> {
     version: *mut VersionHeader,
+    /// Whether it has a lineage.
+    is_recorded: bool,
     value: PhantomData<V>,
 }
 
 impl<V> Pending<V> {
-    pub(crate) fn new(value: Option<V>) -> Self {
-        Self { version: VersionNode::allocate(value), value: PhantomData }
+    /// A version of a component, whose values are of this type; `None` is a removal.
+    #[inline]
+    pub(crate) fn new(component: &Component, value: Option<V>) -> Self {
+        if component.recording().is_none() {
+            return Self { version: VersionNode::allocate(value), is_recorded: false, value: PhantomData };
+        }
+        Self::recorded(value, Stamp::UNDECIDED, None)
     }
 
-    pub(crate) fn stamped(value: Option<V>, stamp: Stamp) -> Self {
-        Self { version: VersionNode::allocate_stamped(value, stamp), value: PhantomData }
+    /// As [`new`](Self::new), of a change that says of itself what it is.
+    pub(crate) fn of_kind(component: &Component, value: Option<V>, kind: Option<ChangeKind>) -> Self {
+        match component.recording() {
+            None => Self::new(component, value),
+            Some(_) => Self::recorded(value, Stamp::UNDECIDED, kind),
+        }
+    }
+
+    /// As [`new`](Self::new), decided in an earlier life of the store.
+    pub(crate) fn stamped(component: &Component, value: Option<V>, stamp: Stamp) -> Self {
+        if component.recording().is_some() {
+            return Self::recorded(value, stamp, None);
+        }
+        Self { version: VersionNode::allocate_stamped(value, stamp), is_recorded: false, value: PhantomData }
+    }
+
+    #[cold]
+    fn recorded(value: Option<V>, stamp: Stamp, kind: Option<ChangeKind>) -> Self {
+        Self { version: RecordedNode::allocate(value, stamp, kind), is_recorded: true, value: PhantomData }
     }
 
     /// The version, to be installed.
@@ -29,9 +55,10 @@ impl<V> Pending<V> {
 
     /// Takes the value back.
     pub(crate) fn into_value(self) -> Option<V> {
+        let is_recorded = self.is_recorded;
         let version = self.installed();
         // SAFETY: allocated with this `V`, and never published.
-        unsafe { VersionNode::take(version) }
+        unsafe { if is_recorded { RecordedNode::take(version) } else { VersionNode::take(version) } }
     }
 
     /// The version is the map's now.
@@ -45,6 +72,12 @@ impl<V> Pending<V> {
 impl<V> Drop for Pending<V> {
     fn drop(&mut self) {
         // SAFETY: allocated with this `V`, and never published.
-        unsafe { VersionNode::<V>::drop_node(self.version) };
+        unsafe {
+            if self.is_recorded {
+                RecordedNode::<V>::drop_node(self.version);
+            } else {
+                VersionNode::<V>::drop_node(self.version);
+            }
+        }
     }
 }

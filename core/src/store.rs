@@ -18,7 +18,8 @@ use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
 use crate::raw::ordered::Ordered;
 use crate::raw::stamp::Stamp;
 use crate::sync::HashState;
-use crate::{Cell, ComponentKind, Latest, OrderedMap, RegisterError, Snapshot, tuning};
+use crate::time::{SystemClock, TimeSource};
+use crate::{Cell, ComponentKind, History, Latest, OrderedMap, RegisterError, Snapshot, tuning};
 
 /// Live state: typed maps and cells by name, and consistent snapshots across all of them.
 ///
@@ -65,11 +66,36 @@ pub(crate) struct Registered {
 impl Store {
     /// Makes an empty store. Its hashes have a seed of their own.
     pub fn new() -> Self {
+        Self::with_time(SystemClock)
+    }
+
+    /// As [`new`](Self::new), with another source of the time of day: for tests and replays. Only history asks it.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use stillpoint::{History, ManualTime, MapOptions, Store};
+    ///
+    /// let time = ManualTime::starting_at(std::time::UNIX_EPOCH);
+    /// let store = Store::with_time(time.clone());
+    /// let map = store.map_with("map", MapOptions::<u64, u64>::new().history(History::within(Duration::from_secs(60))))?;
+    /// map.pin().put(1, 10);
+    /// time.advance(Duration::from_secs(59));
+    /// map.pin().put(1, 11);
+    /// time.advance(Duration::from_secs(59));
+    /// assert_eq!(map.pin().history(&1)?.count(), 2);
+    /// time.advance(Duration::from_secs(1));
+    /// assert_eq!(map.pin().history(&1)?.count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_time(time: impl TimeSource) -> Self {
         Self {
             shared: Arc::new(StoreShared {
                 components: DashMap::new(),
                 hasher: HashState::default(),
-                engine: Engine::new(),
+                engine: Engine::new(Arc::new(time)),
             }),
         }
     }
@@ -151,7 +177,7 @@ impl Store {
         V: Send + Sync + 'static,
         C: Checking<K, V>,
     {
-        let make = |id| self.hashed::<K, V>(id);
+        let make = |id| keeping::<V, _>(self.hashed::<K, V>(id), options.history);
         self.register_new(name, C::KIND, C::types(), make, |map| options.checks.over(map), C::kept)
     }
 
@@ -183,7 +209,8 @@ impl Store {
         V: Send + Sync + 'static,
         C: Checking<K, V>,
     {
-        self.register_new(name, C::ORDERED, C::types(), Self::sorted::<K, V>, |map| options.checks.over(map), C::kept)
+        let make = |id| keeping::<V, _>(Self::sorted::<K, V>(id), options.history);
+        self.register_new(name, C::ORDERED, C::types(), make, |map| options.checks.over(map), C::kept)
     }
 
     /// Finds the checked map with this name.
@@ -281,6 +308,26 @@ impl Store {
     pub fn cell<S: Send + Sync + 'static>(&self, name: &str, initial: S) -> Result<Cell<S>, RegisterError> {
         let map =
             self.register::<(), S, Hashed>(name, ComponentKind::Cell, type_name::<S>(), |id| self.hashed::<(), S>(id))?;
+        Ok(Cell::new(map, initial))
+    }
+
+    /// Registers a cell that keeps history, with an initial value.
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle; [`cell`](Self::cell) finds it again.
+    ///
+    /// # Errors
+    /// [`RegisterError::Taken`] if there is a component with this name; [`RegisterError::TooMany`] beyond 65,535 components.
+    ///
+    /// # Examples
+    /// See [`CellPin::history`](crate::CellPin::history).
+    pub fn cell_with<S>(&self, name: &str, initial: S, history: History) -> Result<Cell<S>, RegisterError>
+    where
+        S: Send + Sync + 'static,
+    {
+        let make = |id| keeping::<S, _>(self.hashed::<(), S>(id), Some(history));
+        let map =
+            self.register_new(name, ComponentKind::Cell, type_name::<S>(), make, |map| map, |map| map.shared())?;
         Ok(Cell::new(map, initial))
     }
 
@@ -543,6 +590,14 @@ impl Default for Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("components", &self.shared.components.len()).field("tick", &self.tick()).finish()
+    }
+}
+
+/// A component, with history if that is asked for.
+fn keeping<V, I>((component, index): (Component, I), history: Option<History>) -> (Component, I) {
+    match history {
+        Some(history) => (component.keeping::<V>(history.keep()), index),
+        None => (component, index),
     }
 }
 

@@ -103,19 +103,22 @@ struct Bound {
 }
 
 impl Bound {
+    /// Takes a place, if one is left.
+    fn take(&self) -> Option<()> {
+        // Relaxed: a count; nothing is read on the strength of it.
+        let mut places = self.places.load(Ordering::Relaxed);
+        while places < self.max {
+            match self.places.compare_exchange(places, places + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(()),
+                Err(other) => places = other,
+            }
+        }
+        None
+    }
+
     fn place(&self, comes: bool) -> Option<Place<'_>> {
         if comes {
-            // Relaxed: a count; nothing is read on the strength of it.
-            let mut places = self.places.load(Ordering::Relaxed);
-            loop {
-                if places >= self.max {
-                    return None;
-                }
-                match self.places.compare_exchange(places, places + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => break,
-                    Err(other) => places = other,
-                }
-            }
+            self.take()?;
         }
         Some(Place { bound: Some(self), comes })
     }

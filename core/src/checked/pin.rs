@@ -8,6 +8,7 @@ use crate::index::{Hashed, Index, Lookup};
 use crate::map::MapPin;
 use crate::pending::Pending;
 use crate::raw::chain::Latest;
+use crate::raw::lineage::ChangeKind;
 use crate::raw::slot::SlotHeader;
 use crate::{Conflict, Version, Versioned};
 
@@ -30,6 +31,11 @@ pub struct CheckedPin<'m, K, V, D = std::convert::Infallible, I = Hashed> {
 impl<'m, K, V, D, I> CheckedPin<'m, K, V, D, I> {
     pub(crate) fn new(pin: MapPin<'m, K, V, I>, checks: &'m Checked<K, V, D>) -> Self {
         Self { pin, checks }
+    }
+
+    /// The pinned map without its checks.
+    pub(crate) fn unchecked(&self) -> &MapPin<'m, K, V, I> {
+        &self.pin
     }
 
     /// How many keys have a value; see [`Map::len`](crate::Map::len).
@@ -93,7 +99,7 @@ where
     /// # }
     /// ```
     pub fn put(&self, key: K, value: V) -> Result<Version, Refused<'_, V>> {
-        let written = self.write(Target::Key(key), Some(value), |_, value| Ok(Plan::Write(value)))?;
+        let written = self.write(Target::Key(key), Some(value), None, |_, value| Ok(Plan::Write(value)))?;
         Ok(written.version())
     }
 
@@ -102,7 +108,7 @@ where
     /// # Errors
     /// [`Refused::Conflict`] with what is there; [`Refused::Invalid`], [`Refused::Full`].
     pub fn insert(&self, key: K, value: V) -> Result<Version, Refused<'_, V>> {
-        let written = self.write(Target::Key(key), Some(value), |old, value| match (old, value) {
+        let written = self.write(Target::Key(key), Some(value), None, |seen, value| match (seen.old, value) {
             (Some(seen), Some(value)) => Err(Refused::Conflict(Conflict { actual: Some(seen), value })),
             (_, value) => Ok(Plan::Write(value)),
         })?;
@@ -138,7 +144,7 @@ where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let Some(slot) = self.pin.find(key) else { return Ok(None) };
-        let written = self.write(Target::Slot(slot), None, |old, _| match old {
+        let written = self.write(Target::Slot(slot), None, None, |seen, _| match seen.old {
             Some(seen) => match change(&seen) {
                 Ok(value) => Ok(Plan::Write(Some(value))),
                 Err(error) => Err(Refused::Declined { error: error.into() }),
@@ -153,8 +159,8 @@ where
     /// # Errors
     /// [`Refused::Invalid`], [`Refused::Full`], with what the closure made.
     pub fn upsert(&self, key: K, mut make: impl FnMut(Option<&V>) -> V) -> Result<Versioned<'_, V>, Refused<'_, V>> {
-        let plan = |old: Option<Versioned<'_, V>>, _| Ok(Plan::Write(Some(make(old.map(Versioned::value)))));
-        Ok(self.write(Target::Key(key), None, plan)?.value())
+        let plan = |seen: Seen<'_, V>, _| Ok(Plan::Write(Some(make(seen.old.map(Versioned::value)))));
+        Ok(self.write(Target::Key(key), None, None, plan)?.value())
     }
 
     /// Merges a delta into the key's value, by the function that the map was built with. Returns the new value.
@@ -165,11 +171,11 @@ where
     /// # Examples
     /// See [`MapOptions`](crate::MapOptions).
     pub fn merge(&self, key: K, delta: &D) -> Result<Versioned<'_, V>, Refused<'_, V>> {
-        let plan = |old: Option<Versioned<'_, V>>, _| match self.checks.merged(old.map(Versioned::value), delta) {
+        let plan = |seen: Seen<'_, V>, _| match self.checks.merged(seen.old.map(Versioned::value), delta) {
             Ok(value) => Ok(Plan::Write(Some(value))),
             Err(error) => Err(Refused::Declined { error }),
         };
-        Ok(self.write(Target::Key(key), None, plan)?.value())
+        Ok(self.write(Target::Key(key), None, Some(ChangeKind::Merge), plan)?.value())
     }
 
     /// Replaces the key's value if it is at the expected version.
@@ -183,9 +189,9 @@ where
         let Some(slot) = self.pin.find(key) else {
             return Err(Refused::Conflict(Conflict { actual: None, value }));
         };
-        let written = self.write(Target::Slot(slot), Some(value), |old, value| match value {
-            Some(value) if old.is_none_or(|seen| seen.version() != expected) => {
-                Err(Refused::Conflict(Conflict { actual: old, value }))
+        let written = self.write(Target::Slot(slot), Some(value), None, |seen, value| match value {
+            Some(value) if seen.old.is_none_or(|seen| seen.version() != expected) => {
+                Err(Refused::Conflict(Conflict { actual: seen.old, value }))
             }
             value => Ok(Plan::Write(value)),
         })?;
@@ -201,8 +207,23 @@ where
         I: Lookup<K, Q>,
     {
         let Some(slot) = self.pin.find(key) else { return Ok(None) };
-        let plan = |old: Option<_>, _| Ok(if old.is_some() { Plan::Write(None) } else { Plan::Leave });
-        Ok(self.write(Target::Slot(slot), None, plan)?.old)
+        let plan = |seen: Seen<'_, V>, _| Ok(if seen.old.is_some() { Plan::Write(None) } else { Plan::Leave });
+        Ok(self.write(Target::Slot(slot), None, None, plan)?.old)
+    }
+
+    /// Writes what the plan makes of what a slot holds: a value, or a removal.
+    pub(crate) fn write_over<'p>(
+        &'p self,
+        slot: &'p SlotHeader,
+        kind: ChangeKind,
+        mut plan: impl FnMut(Latest<'p>) -> Result<Option<V>, Refused<'p, V>>,
+    ) -> Result<Version, Refused<'p, V>> {
+        let plan = |seen: Seen<'p, V>, _| plan(seen.latest).map(Plan::Write);
+        let written = self.write(Target::Slot(slot), None, Some(kind), plan)?;
+        match written.new {
+            Some((version, _)) => Ok(version),
+            None => unreachable!("{ALWAYS_WRITES}"),
+        }
     }
 
     /// Does a write: plans it over what the key holds, has it judged, and installs it over exactly that; all again if another was faster.
@@ -212,7 +233,8 @@ where
         &'p self,
         target: Target<'p, K>,
         mut spare: Option<V>,
-        mut plan: impl FnMut(Option<Versioned<'p, V>>, Option<V>) -> Result<Plan<V>, Refused<'p, V>>,
+        kind: Option<ChangeKind>,
+        mut plan: impl FnMut(Seen<'p, V>, Option<V>) -> Result<Plan<V>, Refused<'p, V>>,
     ) -> Result<Written<'p, V>, Refused<'p, V>> {
         let mut slot = match &target {
             Target::Key(key) => self.pin.find_key(key),
@@ -221,7 +243,9 @@ where
         loop {
             let seen = slot.map_or(Latest::Empty, |slot| self.pin.worker().latest(slot));
             let old = self.pin.seen(seen);
-            let Plan::Write(new) = plan(old, spare.take())? else { return Ok(Written { old, new: None }) };
+            let Plan::Write(new) = plan(Seen { latest: seen, old }, spare.take())? else {
+                return Ok(Written { old, new: None });
+            };
             let key = match &target {
                 Target::Key(key) => key,
                 Target::Slot(slot) => self.pin.key_of(slot),
@@ -234,7 +258,7 @@ where
                 let Some(value) = new else { unreachable!("a key that goes needs no place") };
                 return Err(Refused::Full { keys_max: self.checks.bound(), value });
             };
-            let new = Pending::new(new);
+            let new = Pending::of_kind(self.pin.map().component(), new, kind);
             // Only what was let pass makes a slot. It was judged as an absent key's.
             let (into, seen) = match slot {
                 Some(slot) if !matches!(seen, Latest::Purged) => (slot, seen),
@@ -275,6 +299,13 @@ enum Target<'p, K> {
     Key(K),
     /// To a key that has a slot; if the slot is out of use, it is absent.
     Slot(&'p SlotHeader),
+}
+
+/// What a write has seen.
+struct Seen<'p, V> {
+    latest: Latest<'p>,
+    /// The value, if there is one.
+    old: Option<Versioned<'p, V>>,
 }
 
 /// What a write makes of what it has seen.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{Conflict, Version};
+use crate::{Conflict, HistoryError, Version};
 
 /// What a validator, a merge function or a closure says when it refuses.
 pub(crate) type Reason = Box<dyn Error + Send + Sync>;
@@ -32,6 +32,8 @@ pub enum Refused<'p, V> {
     },
     /// A conditional write found something else than it expected. Look, and decide anew.
     Conflict(Conflict<'p, V>),
+    /// What was to be brought back is no longer kept, or never was.
+    History(HistoryError),
 }
 
 impl<V> Refused<'_, V> {
@@ -39,7 +41,7 @@ impl<V> Refused<'_, V> {
     pub fn into_value(self) -> Option<V> {
         match self {
             Self::Invalid { value, .. } => value,
-            Self::Declined { .. } => None,
+            Self::Declined { .. } | Self::History(_) => None,
             Self::Full { value, .. } | Self::Conflict(Conflict { value, .. }) => Some(value),
         }
     }
@@ -60,6 +62,7 @@ impl<V> fmt::Debug for Refused<'_, V> {
             Self::Declined { error } => f.debug_struct("Declined").field("error", error).finish(),
             Self::Full { keys_max, .. } => f.debug_struct("Full").field("keys_max", keys_max).finish_non_exhaustive(),
             Self::Conflict(conflict) => f.debug_tuple("Conflict").field(conflict).finish(),
+            Self::History(error) => f.debug_tuple("History").field(error).finish(),
         }
     }
 }
@@ -73,7 +76,14 @@ impl<V> fmt::Display for Refused<'_, V> {
                 write!(f, "the map holds {keys_max} keys, as many as it may: remove one first")
             }
             Self::Conflict(conflict) => conflict.fmt(f),
+            Self::History(error) => error.fmt(f),
         }
+    }
+}
+
+impl<V> From<HistoryError> for Refused<'_, V> {
+    fn from(error: HistoryError) -> Self {
+        Self::History(error)
     }
 }
 
@@ -81,6 +91,7 @@ impl<V> Error for Refused<'_, V> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Invalid { error, .. } | Self::Declined { error } => Some(error.as_ref()),
+            Self::History(error) => Some(error),
             Self::Full { .. } | Self::Conflict(_) => None,
         }
     }

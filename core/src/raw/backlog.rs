@@ -31,6 +31,8 @@ pub(crate) enum WaitsFor {
     Snapshot(u64),
     /// The consumers, and the clock, to pass this tick.
     Floor(u64),
+    /// The store's time to reach this one, in milliseconds: then history may go.
+    Time(u64),
     /// Nothing but a look.
     Look,
 }
@@ -41,14 +43,16 @@ pub(crate) struct Block {
     pub(crate) slots: Vec<Waiting>,
     snapshots: Vec<u64>,
     floor: Option<u64>,
+    time: Option<u64>,
     look: bool,
 }
 
 impl Block {
     /// Whether any of its slots may have what it waits for.
-    pub(crate) fn is_ready(&self, is_live: impl Fn(u64) -> bool, floor: u64) -> bool {
+    pub(crate) fn is_ready(&self, is_live: impl Fn(u64) -> bool, floor: u64, now: u64) -> bool {
         self.look
             || self.floor.is_some_and(|waited| waited <= floor)
+            || self.time.is_some_and(|waited| waited <= now)
             || !self.snapshots.iter().all(|tick| is_live(*tick))
     }
 
@@ -66,6 +70,7 @@ impl Block {
                 }
             }
             WaitsFor::Floor(tick) => self.floor = Some(self.floor.map_or(tick, |least| least.min(tick))),
+            WaitsFor::Time(time) => self.time = Some(self.time.map_or(time, |least| least.min(time))),
             WaitsFor::Look => self.look = true,
         }
     }

@@ -11,8 +11,8 @@
 //! 3. A stamp's sequence is one more than the replaced version's in the same tick, else 0; the replaced stamp is read before
 //!    the clock. A full sequence moves the clock.
 //! 4. `prev` of a published version is changed only by the slot's one pruner, and only on a final version.
-//! 5. A version leaves the chain only when it was replaced by a final one and no live snapshot lies in between; it is retired
-//!    by the pruner that unlinked it.
+//! 5. A version leaves the chain only when it was replaced by a final one and no live snapshot lies in between, and
+//!    history does not keep it; it is retired by the pruner that unlinked it.
 //!
 //! # Why a snapshot is consistent
 //! A snapshot with tick *s* moves the clock past *s* before anyone reads at it. Take a version *v* and a reader at *s*.
@@ -33,6 +33,9 @@
 //! The entry finds its version again by the snapshot's tick *w*: it is the version that was visible at *w*, if it is still
 //! seen at *w* or later. A version below it may come to fill its place when it has been unlinked; but that one was
 //! replaced at or before *w*, so no snapshot from *w* on sees it.
+//!
+//! A version that history keeps (see [`lineage`](crate::raw::lineage)) needs no watch: whoever finds it kept no longer watches it or
+//! unlinks it then.
 //!
 //! # Why pruning takes nothing from a reader
 //! The pruner judges by a view of the live snapshots taken at or after the tick at which the version was replaced (see
@@ -235,6 +238,8 @@ pub(crate) enum Pruned {
     Single,
     /// Live snapshots see older versions; each is watched.
     Seen,
+    /// Older versions are kept as history. Of those below, each that a live snapshot sees is watched.
+    Kept,
     /// The chain is longer than one look, or others have asked for another one.
     Unfinished,
     /// Another prunes it, and has been asked to look again.
@@ -246,6 +251,10 @@ pub(crate) trait Pruner {
     /// The oldest live snapshot that sees what was visible from tick `from` until tick `until`, judged by a view that may judge
     /// `until`.
     fn witness(&mut self, from: u64, until: u64) -> Option<u64>;
+
+    /// Whether history keeps a version that so many newer ones stand above, the lowest of which is `newer`. Asked from the first version
+    /// below the head downwards, as long as the answer is yes.
+    fn keeps(&mut self, above: u64, newer: &VersionHeader) -> bool;
 
     /// Takes a version that was unlinked.
     fn retire(&mut self, version: *mut VersionHeader);
@@ -287,6 +296,11 @@ fn prune_once(
     let Latest::Version(newest) = latest(slot, clock) else { return Pruned::Single };
     let mut newer = newest.version;
     let mut pruned = Pruned::Single;
+    let mut above = 1;
+    while let Some(older) = newer.prev().filter(|_| pruner.keeps(above, newer)) {
+        (newer, pruned) = (older, Pruned::Kept);
+        above += 1;
+    }
     for _ in 0..looks {
         let Some(older) = newer.prev() else {
             return pruned;
@@ -300,7 +314,9 @@ fn prune_once(
                 if older.watch() || lost_its_watch {
                     pruner.watch(snapshot);
                 }
-                pruned = Pruned::Seen;
+                if pruned == Pruned::Single {
+                    pruned = Pruned::Seen;
+                }
                 newer = older;
             }
             None => {

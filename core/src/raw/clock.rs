@@ -8,11 +8,13 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Clock {
     now: CachePadded<AtomicU64>,
+    /// Ticks before this one are of an earlier life of the store.
+    began: AtomicU64,
 }
 
 impl Clock {
     pub(crate) fn starting_at(tick: u64) -> Self {
-        Self { now: CachePadded::new(AtomicU64::new(tick)) }
+        Self { now: CachePadded::new(AtomicU64::new(tick)), began: AtomicU64::new(0) }
     }
 
     /// The current tick.
@@ -35,7 +37,15 @@ impl Clock {
 
     /// Starts the clock of a restored store beyond every tick that an earlier one used.
     pub(crate) fn raise_to(&self, tick: u64) {
+        // Relaxed: said before the store is used.
+        self.began.fetch_max(tick, Ordering::Relaxed);
         // AcqRel [CLOCK-1]: as above.
         self.now.fetch_max(tick, Ordering::AcqRel);
+    }
+
+    /// From which tick on the store has seen all that happened.
+    pub(crate) fn began(&self) -> u64 {
+        // Relaxed: as above.
+        self.began.load(Ordering::Relaxed)
     }
 }

@@ -9,6 +9,7 @@ use crossbeam_utils::CachePadded;
 use crate::raw::arena::{Arena, Fresh};
 use crate::raw::chain::VersionHeader;
 use crate::raw::era::Retired;
+use crate::raw::lineage::{Keep, RecordedNode, Recording};
 use crate::raw::page::PageLayout;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::table::Table;
@@ -26,6 +27,8 @@ pub(crate) struct Component {
     /// Another index, which slots are taken out of when they are purged.
     index: Option<Arc<dyn Unlink>>,
     pub(crate) arena: Arena,
+    /// Whether it keeps history, and how.
+    recording: Option<Recording>,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
     counts: [CachePadded<Counts>; LEN_STRIPES],
@@ -75,12 +78,27 @@ impl Component {
             table: Table::new(),
             index,
             arena: Arena::new(Layout::new::<Slot<K>>(), id),
+            recording: None,
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
             counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
             purge_from: AtomicU64::new(0),
             forgotten: AtomicU64::new(0),
         }
+    }
+
+    /// The same component, keeping history. It has the values of type `V` that it was made with, and no slot yet.
+    pub(crate) fn keeping<V>(mut self, keep: Keep) -> Self {
+        debug_assert_eq!(self.slots(), 0, "no version without a lineage");
+        self.recording = Some(Recording::of::<V>(keep));
+        self.drop_version = RecordedNode::<V>::drop_node;
+        self
+    }
+
+    /// How the component keeps history, if it does.
+    #[inline]
+    pub(crate) fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
     }
 
     /// Takes a purged slot out of the index. Anyone may, any number of times. The caller is pinned.

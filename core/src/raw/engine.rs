@@ -10,7 +10,7 @@ use crate::raw::clock::Clock;
 use crate::raw::component::Component;
 use crate::raw::era::{Eras, Retired};
 use crate::raw::notes::NotesDesk;
-use crate::raw::pruning::{Pruning, waits_for};
+use crate::raw::pruning::Pruning;
 use crate::raw::record::{Record, Records};
 use crate::raw::registry::{LiveView, Registry};
 use crate::raw::session::{SESSIONS, Session};
@@ -19,7 +19,8 @@ use crate::raw::stamp::Stamp;
 use crate::raw::tally::Tally;
 use crate::raw::waiters::{Changed, Waiters};
 use crate::sync::rule::{self, Rule};
-use crate::sync::{Guard, HashState, Ordering, fence, unique_number};
+use crate::sync::{AtomicBool, Guard, HashState, Ordering, fence, unique_number};
+use crate::time::{Time, TimeSource};
 use crate::tuning;
 
 /// The shared state under a store.
@@ -34,6 +35,9 @@ pub(crate) struct Engine {
     pub(crate) desk: NotesDesk,
     pub(crate) backlog: Backlog,
     pub(crate) waiters: Waiters,
+    pub(crate) time: Time,
+    /// Whether any component keeps history for a time.
+    forgets_by_time: AtomicBool,
     /// Components, kept until everything that points into them is gone.
     components: Mutex<Vec<Arc<Component>>>,
 }
@@ -42,7 +46,7 @@ pub(crate) struct Engine {
 pub(crate) const COMPONENTS_MAX: usize = u16::MAX as usize;
 
 impl Engine {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(time: Arc<dyn TimeSource>) -> Arc<Self> {
         let id = unique_number();
         Arc::new(Self {
             id,
@@ -54,6 +58,8 @@ impl Engine {
             desk: NotesDesk::new(),
             backlog: Backlog::new(),
             waiters: Waiters::new(),
+            time: Time::new(time),
+            forgets_by_time: AtomicBool::new(false),
             components: Mutex::new(Vec::new()),
         })
     }
@@ -63,8 +69,18 @@ impl Engine {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         let id = u16::try_from(components.len()).ok().filter(|id| usize::from(*id) < COMPONENTS_MAX)?;
         let component = Arc::new(make(id));
+        if component.recording().is_some_and(|recording| recording.keep.millis.is_some()) {
+            // Relaxed: whoever writes to the component has its handle from here.
+            self.forgets_by_time.store(true, Ordering::Relaxed);
+        }
         components.push(Arc::clone(&component));
         Some(component)
+    }
+
+    /// The time by which history is forgotten: asks the source only if that matters to anybody.
+    fn time_to_forget(&self) -> u64 {
+        // Relaxed: as above; who misses it forgets nothing.
+        if self.forgets_by_time.load(Ordering::Relaxed) { self.time.now() } else { 0 }
     }
 
     /// All components.
@@ -136,6 +152,9 @@ impl<'g> Worker<'g> {
             Latest::Version(newest) => (newest.address, Some(newest)),
             Latest::Purged => return Err(Moved),
         };
+        if let Some(recording) = component.recording() {
+            self.record_change(recording, new, replaced);
+        }
         // SAFETY: allocated by the caller and not yet published.
         let version = unsafe { &*new };
         let is_tombstone = version.is_tombstone();
@@ -172,9 +191,12 @@ impl<'g> Worker<'g> {
         }
         if replaced.is_some() {
             let mut pruning = Pruning::new(*self, component, slot);
-            let pruned = pruning.prune(tuning::PRUNE_LOOKS, None);
-            if let Some(waits_for) = waits_for(pruned, is_tombstone, stamp) {
-                pruning.enqueue(waits_for);
+            match component.recording() {
+                None => {
+                    let pruned = pruning.prune(tuning::PRUNE_LOOKS, None);
+                    pruning.wait(pruned, version, stamp);
+                }
+                Some(recording) => pruning.prune_recorded(recording, version, stamp),
             }
             if pruning.has_filled_a_block {
                 self.work_off(tuning::BACKLOG_STEP);
@@ -288,6 +310,8 @@ impl<'g> Worker<'g> {
         if self.engine.backlog.len() == 0 {
             return 0;
         }
+        // Before a block is taken: it asks the user's source.
+        let now = self.engine.time_to_forget();
         let view = self.engine.registry.view(&self.engine.clock);
         let (mut done, mut served) = (0, 0);
         for _ in 0..looks {
@@ -299,7 +323,7 @@ impl<'g> Worker<'g> {
             if let Some(tick) = block.floor() {
                 self.pass(tick);
             }
-            if !block.is_ready(|tick| !view.has_ended(tick), self.purge_floor()) {
+            if !block.is_ready(|tick| !view.has_ended(tick), self.purge_floor(), now) {
                 self.engine.backlog.push(block);
                 continue;
             }
@@ -343,8 +367,12 @@ impl<'g> Worker<'g> {
                 pruning.enqueue(waiting.waits_for);
                 return Looked::WaitsOn;
             }
+            WaitsFor::Time(time) if self.engine.time.known() < time => {
+                pruning.enqueue(waiting.waits_for);
+                return Looked::WaitsOn;
+            }
             WaitsFor::Snapshot(tick) => Some(tick),
-            WaitsFor::Floor(_) | WaitsFor::Look => None,
+            WaitsFor::Floor(_) | WaitsFor::Time(_) | WaitsFor::Look => None,
         };
         let pruned = pruning.prune(usize::MAX, watched);
         if pruned == Pruned::Busy {
@@ -356,7 +384,7 @@ impl<'g> Worker<'g> {
             Latest::Purged | Latest::Empty => {}
             Latest::Version(newest) => {
                 let stamp = newest.stamp;
-                if pruned == Pruned::Single && newest.version.is_tombstone() {
+                if pruned == Pruned::Single && newest.version.is_tombstone() && !pruning.keeps_removal(newest.version) {
                     self.pass(stamp.tick());
                     if newest.version.prev().is_none()
                         && stamp.tick() <= self.purge_floor()
@@ -369,11 +397,8 @@ impl<'g> Worker<'g> {
                         return Looked::Served;
                     }
                 }
-                if let Some(waits_for) = waits_for(pruned, newest.version.is_tombstone(), stamp) {
-                    pruning.enqueue(waits_for);
-                    if waits_for == waiting.waits_for {
-                        return Looked::WaitsOn;
-                    }
+                if pruning.wait(pruned, newest.version, stamp) == Some(waiting.waits_for) {
+                    return Looked::WaitsOn;
                 }
             }
         }

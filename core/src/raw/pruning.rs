@@ -6,22 +6,24 @@ use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::registry::LiveView;
 use crate::raw::slot::SlotHeader;
-use crate::raw::stamp::Stamp;
 
 /// A worker that prunes a slot's chain.
 pub(super) struct Pruning<'w, 'g> {
-    worker: Worker<'g>,
-    component: &'w Component,
+    pub(super) worker: Worker<'g>,
+    pub(super) component: &'w Component,
     slot: &'w SlotHeader,
     /// A view that is there already.
     view: Option<&'w LiveView>,
     /// Whether the thread's block of the backlog was filled.
     pub(super) has_filled_a_block: bool,
+    /// How many versions below the newest history keeps, and when the oldest of them was replaced: what the last look has found.
+    pub(super) kept: u64,
+    pub(super) oldest_replaced: u64,
 }
 
 impl<'w, 'g> Pruning<'w, 'g> {
     pub(super) fn new(worker: Worker<'g>, component: &'w Component, slot: &'w SlotHeader) -> Self {
-        Self { worker, component, slot, view: None, has_filled_a_block: false }
+        Self { worker, component, slot, view: None, has_filled_a_block: false, kept: 0, oldest_replaced: 0 }
     }
 
     pub(super) fn judged_by(self, view: &'w LiveView) -> Self {
@@ -46,6 +48,17 @@ impl Pruner for Pruning<'_, '_> {
         }
     }
 
+    fn keeps(&mut self, above: u64, newer: &VersionHeader) -> bool {
+        let Some(recording) = self.component.recording() else { return false };
+        let replaced = recording.lineage(newer).time;
+        let keeps = recording.keep.keeps(above, replaced, self.worker.engine.time.known());
+        if above == 1 || keeps {
+            self.kept = if keeps { above } else { 0 };
+            self.oldest_replaced = replaced;
+        }
+        keeps
+    }
+
     fn retire(&mut self, version: *mut VersionHeader) {
         self.worker.record.tally.unlinked.add(1);
         // SAFETY: the pruner has just unlinked it, alone.
@@ -54,14 +67,5 @@ impl Pruner for Pruning<'_, '_> {
 
     fn watch(&mut self, snapshot: u64) {
         self.enqueue(WaitsFor::Snapshot(snapshot));
-    }
-}
-
-/// What a slot waits for by itself, besides its watched versions: a tombstone above such waits for them first.
-pub(super) fn waits_for(pruned: Pruned, is_tombstone: bool, newest: Stamp) -> Option<WaitsFor> {
-    match pruned {
-        Pruned::Single => is_tombstone.then_some(WaitsFor::Floor(newest.tick())),
-        Pruned::Seen => None,
-        Pruned::Unfinished | Pruned::Busy => Some(WaitsFor::Look),
     }
 }

@@ -4,6 +4,7 @@
 //! thread that tidies up, with everything in it.
 
 use std::cell::UnsafeCell;
+use std::num::NonZeroU64;
 use std::ptr;
 
 use crossbeam_utils::CachePadded;
@@ -25,6 +26,8 @@ pub(crate) struct Owned {
     pub(crate) backlog: OpenBlock,
     /// What the thread has changed while somebody waited: to be told at the end of the operation.
     pub(crate) to_tell: Vec<Changed>,
+    /// Who or what the thread's changes are made by, for components that keep history.
+    pub(crate) origin: Option<NonZeroU64>,
     tail: Option<ptr::NonNull<Segment>>,
 }
 

@@ -31,6 +31,9 @@ const OCCUPIED: u64 = 1 << 3;
 /// The slot stands in the backlog for another look at its chain.
 const QUEUED_FOR_LOOK: u64 = 1 << 4;
 
+/// The slot stands in the backlog until some of its history has grown old.
+const QUEUED_FOR_TIME: u64 = 1 << 5;
+
 const GENERATION_SHIFT: u32 = 16;
 
 /// Set in a head: the slot is out of use. No version has such an address.
@@ -75,6 +78,7 @@ fn mark_of(waits_for: WaitsFor) -> u64 {
     match waits_for {
         WaitsFor::Snapshot(_) => 0,
         WaitsFor::Floor(_) => QUEUED,
+        WaitsFor::Time(_) => QUEUED_FOR_TIME,
         WaitsFor::Look => QUEUED_FOR_LOOK,
     }
 }

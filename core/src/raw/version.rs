@@ -22,11 +22,24 @@ impl<V> VersionNode<V> {
 
     /// Allocates a version that was decided in an earlier life of the store.
     pub(crate) fn allocate_stamped(value: Option<V>, stamp: Stamp) -> *mut VersionHeader {
-        let header = VersionHeader::new(stamp, value.is_none());
-        let value = value.map_or(MaybeUninit::uninit(), MaybeUninit::new);
-        let version = Box::into_raw(Box::new(Self { header, value }));
+        let version = Box::into_raw(Box::new(Self::new(value, stamp)));
         watch::allocated(version);
         version.cast()
+    }
+
+    /// A version that is not yet installed.
+    pub(crate) fn new(value: Option<V>, stamp: Stamp) -> Self {
+        let header = VersionHeader::new(stamp, value.is_none());
+        Self { header, value: value.map_or(MaybeUninit::uninit(), MaybeUninit::new) }
+    }
+
+    /// The value, if the version is no tombstone.
+    pub(crate) fn into_value(self) -> Option<V> {
+        if self.header.is_tombstone() {
+            return None;
+        }
+        // SAFETY: no tombstone, so the value is there.
+        Some(unsafe { self.value.assume_init() })
     }
 
     /// The value, if the version is no tombstone.
@@ -50,12 +63,7 @@ impl<V> VersionNode<V> {
     /// `header` came from [`allocate`](Self::allocate) with this `V`, and only the caller knows it.
     pub(crate) unsafe fn take(header: *mut VersionHeader) -> Option<V> {
         // SAFETY: the caller owns the allocation.
-        let node = unsafe { Box::from_raw(header.cast::<Self>()) };
-        if node.header.is_tombstone() {
-            return None;
-        }
-        // SAFETY: no tombstone, so the value is there; the box is not used again.
-        Some(unsafe { node.value.assume_init() })
+        unsafe { Box::from_raw(header.cast::<Self>()) }.into_value()
     }
 
     /// Drops a version that nobody can reach any more.

@@ -78,6 +78,8 @@ pub enum Rule {
     WantedAfterStamp,
     /// Before a removal's last trace goes, its component says so, and the floor is read again.
     PurgeTellsCursors,
+    /// A read of the past is refused where what it looks for has been unlinked.
+    PastSeesGaps,
 }
 
 #[cfg(not(loom))]
