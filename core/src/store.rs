@@ -331,6 +331,48 @@ impl Store {
         Ok(Cell::new(map, initial))
     }
 
+    /// Drops a component: its name is free at once. Returns what it was, or `None` if nothing has the name.
+    ///
+    /// Handles that are still there work as before, on what has no name any more: nobody else finds it, and snapshots show it through
+    /// them. So do feeds and watches, which hold one. A pinned or prepared operation is never cut short.
+    ///
+    /// When the last handle has gone, the keys are removed, in steps, by whoever writes to the store or calls
+    /// [`maintain`](Self::maintain), and the values are dropped when no snapshot sees them. The memory of the values is then free;
+    /// that of the slots stays with the store until it goes.
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry.
+    ///
+    /// # Cost
+    /// Of the call: none that grows with the component. Of the steps: a removal for each key.
+    ///
+    /// # Durability
+    /// Says nothing to files: a layer that has a component on disk drops it there.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// use stillpoint::{ComponentKind, Store};
+    ///
+    /// let store = Store::new();
+    /// let old = store.map::<u64, u64>("prices")?;
+    /// old.pin().put(1, 10);
+    /// assert_eq!(store.drop_component("prices"), Some(ComponentKind::Map));
+    ///
+    /// let new = store.map::<u64, String>("prices")?; // another map, of other types
+    /// assert!(new.is_empty());
+    /// assert_eq!(old.pin().get(&1), Some(&10));      // still there for who has it
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drop_component(&self, name: &str) -> Option<ComponentKind> {
+        let (_, registered) = self.shared.components.remove(name)?;
+        let Registered { kind, component, map, .. } = registered;
+        self.shared.engine.dropped.push(component);
+        drop(map);
+        Some(kind)
+    }
+
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.shared.engine
     }
@@ -521,8 +563,10 @@ impl Store {
         // Without a safe era more, somebody else holds a pin, and all that is left may wait for that one.
         let may_reclaim_more = garbage > 0 && engine.eras.safe() > safe;
         let guard = session.pin();
-        let served = Worker::new(engine, &session, &guard).work_off_thoroughly(tuning::MAINTAIN_BLOCKS);
-        served > 0 || may_reclaim_more
+        let worker = Worker::new(engine, &session, &guard);
+        let emptied: usize = (0..tuning::MAINTAIN_BLOCKS).map(|_| engine.dropped.step(&worker)).sum();
+        let served = worker.work_off_thoroughly(tuning::MAINTAIN_BLOCKS);
+        emptied > 0 || served > 0 || may_reclaim_more
     }
 
     /// The clock's current tick.

@@ -23,6 +23,9 @@ pub(crate) const BACKLOG_STEP: usize = 2;
 /// Blocks of the backlog that one call of `maintain` works off: some hundred microseconds, and garbage of some 100 KiB.
 pub(crate) const MAINTAIN_BLOCKS: usize = either(64, 2);
 
+/// Keys of a component that has lost its name that one step removes: some microseconds.
+pub(crate) const DROP_STEP: usize = either(64, 2);
+
 /// Pins after which an era is safe if nobody else is pinned: one to move it, two for the collector's epochs, one to spare.
 pub(crate) const MAINTAIN_PINS: usize = 4;
 

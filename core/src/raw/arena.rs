@@ -166,23 +166,41 @@ impl Arena {
 
     /// Every slot that was ever handed out.
     pub(crate) fn slots(&mut self) -> impl Iterator<Item = *mut SlotHeader> + use<'_> {
-        let mut chunk = self.current.load(Ordering::Relaxed);
-        let mut index = 0;
-        std::iter::from_fn(move || {
-            loop {
-                // SAFETY: exclusive access.
-                let visited = unsafe { chunk.as_ref() }?;
-                if index < visited.used.load(Ordering::Relaxed).min(visited.capacity) {
-                    // SAFETY: in bounds.
-                    let slot = unsafe { self.slot_of(visited, index) };
-                    index += 1;
-                    return Some(slot);
-                }
-                (chunk, index) = (visited.below, 0);
+        let mut walk = self.walk();
+        std::iter::from_fn(move || self.next(&mut walk))
+    }
+
+    /// Begins a walk over every slot that was handed out before.
+    pub(crate) fn walk(&self) -> Walk {
+        // Acquire [CHUNK-2]: with Release [CHUNK-1].
+        Walk { chunk: self.current.load(Ordering::Acquire), index: 0 }
+    }
+
+    /// Goes on with a walk over this arena's slots.
+    pub(crate) fn next(&self, walk: &mut Walk) -> Option<*mut SlotHeader> {
+        loop {
+            // SAFETY: chunks are freed only with the arena.
+            let chunk = unsafe { walk.chunk.as_ref() }?;
+            // Relaxed: whoever walks knows that nobody takes slots meanwhile.
+            if walk.index < chunk.used.load(Ordering::Relaxed).min(chunk.capacity) {
+                // SAFETY: in bounds.
+                let slot = unsafe { self.slot_of(chunk, walk.index) };
+                walk.index += 1;
+                return Some(slot);
             }
-        })
+            *walk = Walk { chunk: chunk.below, index: 0 };
+        }
     }
 }
+
+/// How far a walk over an arena's slots has come.
+pub(crate) struct Walk {
+    chunk: *mut Chunk,
+    index: usize,
+}
+
+// SAFETY: chunks are shared between threads anyway; a walk only remembers one.
+unsafe impl Send for Walk {}
 
 impl Drop for Arena {
     fn drop(&mut self) {

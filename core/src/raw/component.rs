@@ -12,6 +12,7 @@ use crate::raw::era::Retired;
 use crate::raw::lineage::{Keep, RecordedNode, Recording};
 use crate::raw::page::PageLayout;
 use crate::raw::slot::{Head, Slot, SlotHeader};
+use crate::raw::stamp::Stamp;
 use crate::raw::table::Table;
 use crate::raw::version::VersionNode;
 use crate::sync::{AtomicI64, AtomicU64, Ordering, watch};
@@ -29,6 +30,7 @@ pub(crate) struct Component {
     pub(crate) arena: Arena,
     /// Whether it keeps history, and how.
     recording: Option<Recording>,
+    make_tombstone: fn() -> *mut VersionHeader,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
     counts: [CachePadded<Counts>; LEN_STRIPES],
@@ -79,6 +81,7 @@ impl Component {
             index,
             arena: Arena::new(Layout::new::<Slot<K>>(), id),
             recording: None,
+            make_tombstone: || VersionNode::<V>::allocate(None),
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
             counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
@@ -91,6 +94,7 @@ impl Component {
     pub(crate) fn keeping<V>(mut self, keep: Keep) -> Self {
         debug_assert_eq!(self.slots(), 0, "no version without a lineage");
         self.recording = Some(Recording::of::<V>(keep));
+        self.make_tombstone = || RecordedNode::<V>::allocate(None, Stamp::UNDECIDED, None);
         self.drop_version = RecordedNode::<V>::drop_node;
         self
     }
@@ -169,6 +173,20 @@ impl Component {
         watch::allocated(slot);
         // SAFETY: type-stable memory; reclaimed only after the caller's pin.
         unsafe { &*slot }
+    }
+
+    /// Makes a version that says that a key was removed. It must be installed, or [dropped](Self::drop_unpublished).
+    pub(crate) fn make_tombstone(&self) -> *mut VersionHeader {
+        (self.make_tombstone)()
+    }
+
+    /// Drops a version that was never published.
+    ///
+    /// # Safety
+    /// It was made for this component, and only the caller knows it.
+    pub(crate) unsafe fn drop_unpublished(&self, version: *mut VersionHeader) {
+        // SAFETY: passed on.
+        unsafe { (self.drop_version)(version) };
     }
 
     /// Garbage: a version that was unlinked.

@@ -8,6 +8,7 @@ use crate::raw::backlog::{Backlog, Waiting, WaitsFor};
 use crate::raw::chain::{self, Latest, Pruned, VersionHeader};
 use crate::raw::clock::Clock;
 use crate::raw::component::Component;
+use crate::raw::dropped::Dropped;
 use crate::raw::era::{Eras, Retired};
 use crate::raw::notes::NotesDesk;
 use crate::raw::pruning::Pruning;
@@ -38,6 +39,7 @@ pub(crate) struct Engine {
     pub(crate) time: Time,
     /// Whether any component keeps history for a time.
     forgets_by_time: AtomicBool,
+    pub(crate) dropped: Dropped,
     /// Components, kept until everything that points into them is gone.
     components: Mutex<Vec<Arc<Component>>>,
 }
@@ -60,6 +62,7 @@ impl Engine {
             waiters: Waiters::new(),
             time: Time::new(time),
             forgets_by_time: AtomicBool::new(false),
+            dropped: Dropped::default(),
             components: Mutex::new(Vec::new()),
         })
     }
@@ -278,7 +281,7 @@ impl<'g> Worker<'g> {
     }
 
     /// Leaves a slot to be looked at again, and works off more than that adds.
-    fn enqueue(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) {
+    pub(super) fn enqueue(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) {
         if self.put_in_backlog(component, slot, waits_for) {
             self.work_off(tuning::BACKLOG_STEP);
         }
@@ -477,6 +480,7 @@ impl<'g> Worker<'g> {
     /// Closes the batch of garbage, works off some of the backlog, and reclaims what may be.
     #[cold]
     fn tidy_now(&self) {
+        self.engine.dropped.step(self);
         self.close_garbage();
         self.work_off(tuning::BACKLOG_STEP);
         self.reclaim_garbage();

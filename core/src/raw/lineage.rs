@@ -36,7 +36,7 @@ use crate::raw::chain::VersionHeader;
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicU64, Ordering, watch};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, watch};
 
 /// How a key has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,6 +164,8 @@ impl Keep {
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) keep: Keep,
+    /// Whether nothing is kept any more: the component is being emptied.
+    has_let_go: AtomicBool,
     /// From a version's header to its lineage.
     lineage_at: usize,
 }
@@ -171,7 +173,19 @@ pub(crate) struct Recording {
 impl Recording {
     /// Of versions with values of type `V`, which are all [`RecordedNode`]s.
     pub(crate) fn of<V>(keep: Keep) -> Self {
-        Self { keep, lineage_at: offset_of!(RecordedNode<V>, lineage) }
+        Self { keep, has_let_go: AtomicBool::new(false), lineage_at: offset_of!(RecordedNode<V>, lineage) }
+    }
+
+    /// From now on nothing is kept: nobody can ask for it any more.
+    pub(crate) fn let_go(&self) {
+        // Relaxed: whoever does not see it yet keeps a version until the slot's next look.
+        self.has_let_go.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is kept any more.
+    pub(crate) fn has_let_go(&self) -> bool {
+        // Relaxed: as above.
+        self.has_let_go.load(Ordering::Relaxed)
     }
 
     /// A version's lineage. The version is one of the component's.

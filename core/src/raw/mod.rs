@@ -7,6 +7,7 @@ pub(crate) mod backlog;
 pub(crate) mod chain;
 pub(crate) mod clock;
 pub(crate) mod component;
+pub(crate) mod dropped;
 pub(crate) mod engine;
 pub(crate) mod era;
 pub(crate) mod lineage;

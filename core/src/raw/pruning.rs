@@ -51,7 +51,8 @@ impl Pruner for Pruning<'_, '_> {
     fn keeps(&mut self, above: u64, newer: &VersionHeader) -> bool {
         let Some(recording) = self.component.recording() else { return false };
         let replaced = recording.lineage(newer).time;
-        let keeps = recording.keep.keeps(above, replaced, self.worker.engine.time.known());
+        let now = self.worker.engine.time.known();
+        let keeps = recording.keep.keeps(above, replaced, now) && !recording.has_let_go();
         if above == 1 || keeps {
             self.kept = if keeps { above } else { 0 };
             self.oldest_replaced = replaced;

@@ -47,7 +47,8 @@ impl Pruning<'_, '_> {
     /// Whether history keeps the removal of a key, of which nothing else is left.
     pub(super) fn keeps_removal(&self, tombstone: &VersionHeader) -> bool {
         let keeps = |recording: &Recording| {
-            recording.keep.is_young(recording.lineage(tombstone).time, self.worker.engine.time.known())
+            let now = self.worker.engine.time.known();
+            recording.keep.is_young(recording.lineage(tombstone).time, now) && !recording.has_let_go()
         };
         self.component.recording().is_some_and(keeps)
     }

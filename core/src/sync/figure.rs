@@ -17,6 +17,12 @@ impl Figure {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
+    /// Sets it, as the one thread that does.
+    pub(crate) fn set(&self, value: u64) {
+        // Relaxed: as above.
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     /// Its value, now or a moment ago.
     pub(crate) fn value(&self) -> u64 {
         // Relaxed: as above.
