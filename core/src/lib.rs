@@ -65,6 +65,7 @@ mod stats;
 mod store;
 mod sync;
 mod time;
+mod transaction;
 mod tuning;
 mod version;
 mod wait;
@@ -88,6 +89,9 @@ pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
 pub use stats::{ComponentStats, StoreStats};
 pub use store::Store;
 pub use time::{ManualTime, SystemClock, TimeSource};
+pub use transaction::{
+    Isolation, Transaction, TransactionConflict, TransactionError, TransactionId, TransactionOptions,
+};
 pub use version::{Version, Versioned};
 pub use watch::{Changed, News, Watch};
 

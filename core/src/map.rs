@@ -390,7 +390,7 @@ where
     /// What a slot holds now.
     #[inline]
     pub(crate) fn versioned_at<'p>(&'p self, slot: &'p SlotHeader) -> Option<Versioned<'p, V>> {
-        self.seen(self.worker().latest(slot))
+        self.seen(self.worker().read(slot))
     }
 
     /// Sets the key's value, whatever it was, and returns the new version.
@@ -585,7 +585,7 @@ where
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
         if let Some(slot) = self.find_key(&key)
-            && let Some(seen) = self.seen(self.worker().latest(slot))
+            && let Some(seen) = self.seen(self.worker().read(slot))
         {
             return seen.value();
         }
@@ -895,6 +895,6 @@ where
     where
         I: Lookup<K, Q>,
     {
-        self.find(key).is_some_and(|slot| matches!(self.worker().latest(slot), Latest::Version(_)))
+        self.find(key).is_some_and(|slot| matches!(self.worker().read(slot), Latest::Version(_)))
     }
 }

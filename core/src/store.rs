@@ -382,6 +382,12 @@ impl Store {
         self.shared.components.iter().for_each(|entry| visit(entry.key(), entry.value()));
     }
 
+    /// The name of the component with this number.
+    pub(crate) fn name_of(&self, component: u16) -> String {
+        let found = self.shared.components.iter().find(|entry| entry.component.id() == component);
+        found.map(|entry| entry.key().clone()).unwrap_or_default()
+    }
+
     /// A component whose keys are found by hash.
     fn hashed<K: 'static, V: 'static>(&self, id: u16) -> (Component, Hashed) {
         (Component::new::<K, V>(id), Hashed { hasher: self.shared.hasher.clone() })

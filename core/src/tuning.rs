@@ -32,6 +32,12 @@ pub(crate) const MAINTAIN_PINS: usize = 4;
 /// Snapshots that a block of the backlog waits for by name before a new block is begun.
 pub(crate) const BACKLOG_WITNESSES: usize = 4;
 
+/// Descriptors of transactions that a thread keeps to use again: those of some eras.
+pub(crate) const SPARE_DESCRIPTORS: usize = either(256, 0);
+
+/// Keys for which a descriptor that is kept may have room: with more it is given back.
+pub(crate) const SPARE_ACCESSES: usize = 64;
+
 /// Notes in a segment of a thread's list: 4 KiB.
 pub(crate) const NOTE_SEGMENT: usize = either(510, 2);
 

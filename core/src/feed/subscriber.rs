@@ -107,8 +107,12 @@ impl Reader {
     /// What has changed, if anything has.
     fn look<B>(&mut self, read: impl Fn(Cut) -> Option<B>) -> Option<Result<B, Lagged>> {
         let engine = &self.engine;
-        if !engine.desk.has_news(&engine.records, &engine.clock, self.id) {
-            return None;
+        {
+            let session = engine.session();
+            let _guard = session.pin();
+            if !engine.desk.has_news(&engine.records, &engine.clock, self.id) {
+                return None;
+            }
         }
         if let Some(since) = engine.desk.hold_again(self.id) {
             self.misses_nothing_since(since);
@@ -159,7 +163,7 @@ fn changed_since(engine: &Arc<Engine>, component: &Component, since: u64) -> Vec
         let worker = Worker::new(engine, &session, &guard);
         let mut slots = Vec::new();
         position = component.table.step(from, &mut slots);
-        let is_later = |slot: &&SlotHeader| match worker.latest(slot) {
+        let is_later = |slot: &&SlotHeader| match worker.read(slot) {
             Latest::Version(newest) => newest.stamp.tick() > since,
             Latest::Empty | Latest::Purged => false,
         };

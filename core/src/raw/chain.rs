@@ -2,10 +2,12 @@
 //!
 //! # Words
 //! A *version* has a stamp, the address of the version that it replaced (`prev`), and a value, or none if it is a tombstone.
-//! A slot's *head* is the newest. A version is *undecided* until its stamp is set.
+//! A slot's *head* is the newest. A version is *undecided* until its stamp is set. The version of a transaction is an *intent* until the
+//! transaction is decided (see [`commit`](crate::raw::commit)), and then final or *failed*.
 //!
 //! # Rules
-//! 1. Only the head may be undecided: whoever replaces a version has seen its final stamp.
+//! 1. Only the head may be undecided, an intent or failed: whoever replaces a version has seen its final stamp. What stands below an intent
+//!    or a failed version is the newest committed one. Whoever wants to replace a failed version makes that the head again.
 //! 2. A stamp is set once, by compare-and-swap from undecided, to the clock read behind a SeqCst fence that stands after
 //!    the version was met. Anyone may do it; whoever meets an undecided version must, before using its value.
 //! 3. A stamp's sequence is one more than the replaced version's in the same tick, else 0; the replaced stamp is read before
@@ -88,12 +90,15 @@ impl VersionHeader {
     /// The version that this one replaced, or what is left below it.
     #[inline]
     pub(crate) fn prev<'g>(&self) -> Option<&'g VersionHeader> {
-        // Acquire [PREV-2]: with Release [PREV-1] in `splice`, and HEAD-1 for the first value.
-        let prev = self.prev.load(Ordering::Acquire).map_addr(|address| address & !BITS);
         // SAFETY: a linked version is reclaimed only when no pin that could have met it is left, and callers hold one, or
         // hold a snapshot that sees it.
-        let prev = unsafe { prev.as_ref() };
+        let prev = unsafe { self.prev_address().as_ref() };
         prev.inspect(|prev| watch::met(*prev))
+    }
+
+    fn prev_address(&self) -> *mut VersionHeader {
+        // Acquire [PREV-2]: with Release [PREV-1] in `splice`, and HEAD-1 for the first value.
+        self.prev.load(Ordering::Acquire).map_addr(|address| address & !BITS)
     }
 
     /// Says what a version that is not yet published will replace.
@@ -135,11 +140,55 @@ impl VersionHeader {
         self.decide_now(clock)
     }
 
-    /// Decides a version that was met undecided by another than its writer.
+    /// Decides a version that was met undecided by another than its writer; `None` if it is not committed, as far as whoever asks must
+    /// know. Then the one below is the newest that is.
     #[inline]
-    pub(crate) fn decide_met(&self, clock: &Clock) -> Stamp {
+    pub(crate) fn decide_met(&self, clock: &Clock, ask: Ask) -> Option<Stamp> {
         let stamp = self.stamp();
-        if stamp.is_final() || !rule::holds(Rule::StampBeforeUse) { stamp } else { self.decide_helping(clock) }
+        if stamp.is_final() || !rule::holds(Rule::StampBeforeUse) {
+            Some(stamp)
+        } else {
+            self.settle(stamp, clock, ask)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle(&self, stamp: Stamp, clock: &Clock, ask: Ask) -> Option<Stamp> {
+        if stamp == Stamp::FAILED {
+            return None;
+        }
+        let Some(descriptor) = stamp.descriptor() else { return Some(self.decide_helping(clock)) };
+        watch::met(descriptor);
+        // SAFETY: its owner retires a descriptor when none of its versions is an intent any more, and the caller is pinned.
+        let tick = unsafe { &*descriptor }.committed(clock, ask)?;
+        Some(self.finalize(stamp, tick))
+    }
+
+    /// Makes an intent final, given the tick at which its transaction was committed.
+    pub(crate) fn finalize(&self, intent: Stamp, tick: u64) -> Stamp {
+        // As in `decide_now`: if `prev` has changed, the version was final, and the compare-and-swap fails. The clock was read for the
+        // tick when what is replaced was final, and past it if its sequence was full.
+        let sequence = match self.prev().map(VersionHeader::stamp) {
+            Some(replaced) if replaced.tick() == tick => (replaced.sequence() + 1).min(Stamp::SEQUENCE_MAX),
+            _ => 0,
+        };
+        self.conclude(intent, Stamp::at(tick, sequence))
+    }
+
+    /// Replaces an intent by what became of it, and returns what stands there.
+    pub(crate) fn conclude(&self, intent: Stamp, outcome: Stamp) -> Stamp {
+        // AcqRel [STAMP-1]: mate of Acquire [STAMP-2]. All who try write the same.
+        match self.stamp.compare_exchange(intent.word(), outcome.word(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => outcome,
+            Err(word) => Stamp::from_word(word),
+        }
+    }
+
+    /// Makes a version that is not yet published one of a transaction.
+    pub(crate) fn set_intent(&self, intent: Stamp) {
+        // Relaxed: not yet published.
+        self.stamp.store(intent.word(), Ordering::Relaxed);
     }
 
     #[inline]
@@ -183,35 +232,90 @@ impl VersionHeader {
     }
 }
 
-/// The newest version of a slot, decided, with the address that a replacement must compare against.
+/// Who asks for a slot's newest committed version: how far must intents be decided for it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// For now: whatever may already be visible must be decided.
+    Now,
+    /// At this tick, which the clock has passed: whatever may be visible then must be.
+    At(u64),
+    /// To replace it: all must be.
+    ToReplace,
+    /// To prune below it: none.
+    ToPrune,
+}
+
+/// The newest committed version of a slot.
 #[derive(Clone, Copy)]
 pub(crate) struct Newest<'g> {
-    pub(crate) address: *mut VersionHeader,
     pub(crate) version: &'g VersionHeader,
     pub(crate) stamp: Stamp,
+}
+
+impl Newest<'_> {
+    /// The address that a replacement must compare against.
+    #[inline]
+    pub(crate) fn address(&self) -> *mut VersionHeader {
+        ptr::from_ref(self.version).cast_mut()
+    }
 }
 
 /// What a slot holds now.
 #[derive(Clone, Copy)]
 pub(crate) enum Latest<'g> {
-    /// No version was ever installed.
+    /// No version was ever committed.
     Empty,
     /// The slot is out of use: look the key up again.
     Purged,
-    /// The newest version, which may be a tombstone.
+    /// The newest committed version, which may be a tombstone.
     Version(Newest<'g>),
 }
 
-/// Reads the newest version, deciding it if need be.
+/// Reads the newest version, for whoever looks: passes by the intents of a transaction whose versions are not all in place.
+#[inline]
+pub(crate) fn read<'g>(slot: &SlotHeader, clock: &Clock) -> Latest<'g> {
+    newest_from(slot.head().1, clock, Ask::Now)
+}
+
+/// The newest version that may have been committed by a tick that the clock has passed, or an older one.
+pub(crate) fn newest_at<'g>(slot: &SlotHeader, tick: u64, clock: &Clock) -> Latest<'g> {
+    newest_from(slot.head().1, clock, Ask::At(tick))
+}
+
+#[inline]
+fn newest_from<'g>(head: Head<'g>, clock: &Clock, ask: Ask) -> Latest<'g> {
+    match head {
+        Head::Empty => Latest::Empty,
+        Head::Purged => Latest::Purged,
+        Head::Version(version) => match version.decide_met(clock, ask) {
+            Some(stamp) => Latest::Version(Newest { version, stamp }),
+            None => below(version),
+        },
+    }
+}
+
+/// The newest committed version, under one that is not.
+pub(crate) fn below<'g>(version: &VersionHeader) -> Latest<'g> {
+    version.prev().map_or(Latest::Empty, |version| Latest::Version(Newest { version, stamp: version.stamp() }))
+}
+
+/// Reads the newest version, for whoever replaces it: nothing undecided or failed stands above it.
 #[inline]
 pub(crate) fn latest<'g>(slot: &SlotHeader, clock: &Clock) -> Latest<'g> {
-    match slot.head() {
-        (_, Head::Empty) => Latest::Empty,
-        (_, Head::Purged) => Latest::Purged,
-        (address, Head::Version(version)) => {
-            Latest::Version(Newest { address, version, stamp: version.decide_met(clock) })
+    loop {
+        let (_, head) = slot.head();
+        let Head::Version(version) = head else { return newest_from(head, clock, Ask::ToReplace) };
+        match version.decide_met(clock, Ask::ToReplace) {
+            Some(stamp) => return Latest::Version(Newest { version, stamp }),
+            None => swing(slot, version),
         }
     }
+}
+
+/// Takes a failed version off the head, if it stands there. Anyone may; the owner of its transaction alone retires it.
+pub(crate) fn swing(slot: &SlotHeader, failed: &VersionHeader) {
+    // Not looked at: if the failed version is not the head any more, what was below may be gone.
+    slot.replace_head(ptr::from_ref(failed).cast_mut(), failed.prev_address());
 }
 
 /// Reads the newest version with a tick of at most `tick`, which the clock has passed.
@@ -222,9 +326,8 @@ pub(crate) fn at<'g>(slot: &SlotHeader, tick: u64, clock: &Clock) -> Option<&'g 
 /// As [`at`], from a head that was loaded before, under the same pin: what the snapshot sees is at it or below it.
 #[inline]
 pub(crate) fn at_from<'g>(head: Head<'g>, tick: u64, clock: &Clock) -> Option<&'g VersionHeader> {
-    let Head::Version(newest) = head else { return None };
-    newest.decide_met(clock);
-    let mut version = newest;
+    let Latest::Version(newest) = newest_from(head, clock, Ask::At(tick)) else { return None };
+    let mut version = newest.version;
     while version.stamp().tick() > tick {
         version = version.prev()?;
     }
@@ -293,7 +396,7 @@ fn prune_once(
     watched: Option<u64>,
     pruner: &mut impl Pruner,
 ) -> Pruned {
-    let Latest::Version(newest) = latest(slot, clock) else { return Pruned::Single };
+    let Latest::Version(newest) = newest_from(slot.head().1, clock, Ask::ToPrune) else { return Pruned::Single };
     let mut newer = newest.version;
     let mut pruned = Pruned::Single;
     let mut above = 1;

@@ -20,7 +20,7 @@ use crate::raw::stamp::Stamp;
 use crate::raw::tally::Tally;
 use crate::raw::waiters::{Changed, Waiters};
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicBool, Guard, HashState, Ordering, fence, unique_number};
+use crate::sync::{AtomicBool, AtomicUsize, Guard, HashState, Ordering, fence, unique_number};
 use crate::time::{Time, TimeSource};
 use crate::tuning;
 
@@ -40,6 +40,8 @@ pub(crate) struct Engine {
     /// Whether any component keeps history for a time.
     forgets_by_time: AtomicBool,
     pub(crate) dropped: Dropped,
+    /// Live transactions that bound how many there may be.
+    pub(crate) bounded_transactions: AtomicUsize,
     /// Components, kept until everything that points into them is gone.
     components: Mutex<Vec<Arc<Component>>>,
 }
@@ -63,6 +65,7 @@ impl Engine {
             time: Time::new(time),
             forgets_by_time: AtomicBool::new(false),
             dropped: Dropped::default(),
+            bounded_transactions: AtomicUsize::new(0),
             components: Mutex::new(Vec::new()),
         })
     }
@@ -112,7 +115,12 @@ impl Drop for Engine {
         // Everything unlinked goes first: it points into components, which go after it. Dropping may run user code that
         // retires nothing here: nobody has a handle any more.
         let mut batches = Vec::new();
-        self.records.visit_exclusively(|owned| batches.push(owned.retired.take_all()));
+        self.records.visit_exclusively(|owned| {
+            while let Some(failed) = owned.failed.take_safe(u64::MAX) {
+                owned.retired.push(failed.take_out());
+            }
+            batches.push(owned.retired.take_all());
+        });
         for mut batch in batches {
             batch.reclaim();
         }
@@ -134,10 +142,22 @@ impl<'g> Worker<'g> {
         Self { engine, record: session.record_in(engine), guard }
     }
 
-    /// Reads what a slot holds now.
+    /// Reads what a slot holds now, for whoever looks.
+    #[inline]
+    pub(crate) fn read(&self, slot: &SlotHeader) -> Latest<'g> {
+        chain::read(slot, &self.engine.clock)
+    }
+
+    /// Reads what a slot holds now, for whoever may replace it.
     #[inline]
     pub(crate) fn latest(&self, slot: &SlotHeader) -> Latest<'g> {
         chain::latest(slot, &self.engine.clock)
+    }
+
+    /// Reads what a slot held at a tick that a live snapshot holds still.
+    #[inline]
+    pub(crate) fn at(&self, slot: &SlotHeader, tick: u64) -> Option<&'g VersionHeader> {
+        chain::at(slot, tick, &self.engine.clock)
     }
 
     /// Installs `new` over what was seen, decides it, and leaves everything noted that must be. `Err` if the head has changed;
@@ -152,7 +172,7 @@ impl<'g> Worker<'g> {
     ) -> Result<Stamp, Moved> {
         let (address, replaced) = match seen {
             Latest::Empty => (std::ptr::null_mut(), None),
-            Latest::Version(newest) => (newest.address, Some(newest)),
+            Latest::Version(newest) => (newest.address(), Some(newest)),
             Latest::Purged => return Err(Moved),
         };
         if let Some(recording) = component.recording() {
@@ -189,10 +209,30 @@ impl<'g> Worker<'g> {
         self.record.clear();
 
         let was_present = replaced.is_some_and(|replaced| !replaced.version.is_tombstone());
+        self.count_change(component, was_present, is_tombstone);
+        self.clean_up(component, slot, replaced.is_some(), version, stamp);
+        Ok(stamp)
+    }
+
+    /// Counts a key that came or went.
+    #[inline]
+    pub(super) fn count_change(&self, component: &Component, was_present: bool, is_tombstone: bool) {
         if was_present == is_tombstone {
             component.count(self.record.stripe, if is_tombstone { -1 } else { 1 });
         }
-        if replaced.is_some() {
+    }
+
+    /// Prunes a slot that got a new version with this stamp, and leaves it to be looked at again if it must be.
+    #[inline]
+    pub(super) fn clean_up(
+        &self,
+        component: &'g Component,
+        slot: &'g SlotHeader,
+        has_replaced: bool,
+        version: &VersionHeader,
+        stamp: Stamp,
+    ) {
+        if has_replaced || version.is_tombstone() {
             let mut pruning = Pruning::new(*self, component, slot);
             match component.recording() {
                 None => {
@@ -205,11 +245,10 @@ impl<'g> Worker<'g> {
                 self.work_off(tuning::BACKLOG_STEP);
             }
         }
-        Ok(stamp)
     }
 
     #[inline]
-    fn note(&self, slot: &SlotHeader) {
+    pub(super) fn note(&self, slot: &SlotHeader) {
         // SAFETY: the worker's own record.
         if unsafe { self.record.note(slot) } {
             self.engine.desk.absorb(&self.engine.records, &self.engine.clock);
@@ -218,7 +257,7 @@ impl<'g> Worker<'g> {
 
     /// Leaves it to the end of the operation to wake those who wait for a slot's key.
     #[cold]
-    fn remember_to_tell(&self, slot: &SlotHeader) {
+    pub(super) fn remember_to_tell(&self, slot: &SlotHeader) {
         let changed = Changed { component: slot.component(), hash: slot.hash() };
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe { self.record.with_owned(|owned| owned.to_tell.push(changed)) }
@@ -383,8 +422,14 @@ impl<'g> Worker<'g> {
             pruning.enqueue(waiting.waits_for);
             return Looked::WaitsOn;
         }
-        match self.latest(slot) {
-            Latest::Purged | Latest::Empty => {}
+        match self.read(slot) {
+            Latest::Purged => {}
+            Latest::Empty => {
+                // A transaction has made the slot for a key that is absent.
+                if self.may_purge(component) && self.purge(component, slot, std::ptr::null_mut()) == Purged::Busy {
+                    pruning.enqueue(WaitsFor::Look);
+                }
+            }
             Latest::Version(newest) => {
                 let stamp = newest.stamp;
                 if pruned == Pruned::Single && newest.version.is_tombstone() && !pruning.keeps_removal(newest.version) {
@@ -394,7 +439,7 @@ impl<'g> Worker<'g> {
                         && self.may_purge(component)
                         && self.announce_purge(component, stamp.tick())
                     {
-                        if self.purge(component, slot, newest.address) == Purged::Busy {
+                        if self.purge(component, slot, newest.address()) == Purged::Busy {
                             pruning.enqueue(WaitsFor::Look);
                         }
                         return Looked::Served;
@@ -429,7 +474,7 @@ impl<'g> Worker<'g> {
         component.count_slot(self.record.stripe, 1);
     }
 
-    /// Takes a key out for good, if the slot's head is still the tombstone that was seen.
+    /// Takes a key out for good, if the slot's head is still the tombstone that was seen, or null.
     ///
     /// The right to prune stays with the slot until it is freed. Else somebody who comes late, by a stale entry of the backlog, could get it
     /// before the slot is freed, and prune beside whoever prunes the next key's chain.
@@ -444,12 +489,14 @@ impl<'g> Worker<'g> {
         }
         component.count_slot(self.record.stripe, -1);
         self.record.tally.purged.add(1);
-        self.record.tally.unlinked.add(1);
         if rule::holds(Rule::UnlinkBeforeRetire) {
             component.unlink(slot, |garbage| self.retire(garbage));
         }
-        // SAFETY: taken off the head by us alone.
-        self.retire(unsafe { component.retire_version(seen) });
+        if !seen.is_null() {
+            self.record.tally.unlinked.add(1);
+            // SAFETY: taken off the head by us alone.
+            self.retire(unsafe { component.retire_version(seen) });
+        }
         // SAFETY: unlinked, and purged by us alone.
         self.retire(unsafe { component.retire_slot(slot) });
         Purged::Done
@@ -460,8 +507,7 @@ impl<'g> Worker<'g> {
     #[inline]
     pub(crate) fn tidy(&self) {
         // SAFETY: the worker's own record; nothing in here comes back.
-        let (tells, is_due) =
-            unsafe { self.record.with_owned(|owned| (!owned.to_tell.is_empty(), owned.retired.is_due())) };
+        let (tells, is_due) = unsafe { self.record.with_owned(|owned| (!owned.to_tell.is_empty(), owned.is_due())) };
         if tells {
             self.tell_now();
         }
@@ -497,10 +543,15 @@ impl<'g> Worker<'g> {
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe {
             self.record.with_owned(|owned| {
-                engine.records.adopt(|left| owned.retired.adopt(&mut left.retired));
-                owned.retired.close(&engine.eras);
+                engine.records.adopt(|left| {
+                    owned.retired.adopt(&mut left.retired);
+                    owned.failed.adopt(&mut left.failed);
+                });
             });
         }
+        self.take_out_failed();
+        // SAFETY: as above.
+        unsafe { self.record.with_owned(|owned| owned.retired.close(&engine.eras)) };
         engine.eras.advance(self.guard);
     }
 
@@ -536,7 +587,7 @@ impl<'g> Worker<'g> {
     /// How much garbage the calling thread holds.
     pub(crate) fn garbage(&self) -> usize {
         // SAFETY: the worker's own record; nothing in here comes back.
-        unsafe { self.record.with_owned(|owned| owned.retired.len()) }
+        unsafe { self.record.with_owned(|owned| owned.retired.len() + owned.failed.len()) }
     }
 }
 

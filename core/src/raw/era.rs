@@ -62,6 +62,12 @@ impl Eras {
         (self.now.load(Ordering::Acquire), moment)
     }
 
+    /// The era. Under a pin it moves on once at most, so whatever was met before is safe to reclaim with the era after it.
+    pub(crate) fn now(&self) -> u64 {
+        // Acquire: as in `tag`; the caller's pin orders it.
+        self.now.load(Ordering::Acquire)
+    }
+
     /// Up to which tag memory may be reclaimed.
     pub(crate) fn safe(&self) -> u64 {
         // Acquire [SAFE-2]: with Release [SAFE-1]: the readers that were waited for are done.

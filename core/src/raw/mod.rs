@@ -6,6 +6,7 @@ pub(crate) mod arena;
 pub(crate) mod backlog;
 pub(crate) mod chain;
 pub(crate) mod clock;
+pub(crate) mod commit;
 pub(crate) mod component;
 pub(crate) mod dropped;
 pub(crate) mod engine;

@@ -9,7 +9,7 @@
 //! - **Writer**: announce the slot; install; decide the stamp (its fence stands after the announcement); if this is the key's
 //!   first version in its tick, note the slot; clear the word. No user code runs in between.
 //! - **Consumer**, closing a cut *s*: take a snapshot, which moves the clock past *s*, then fences; take every announced slot as
-//!   noted, deciding what is undecided; then read every list to its end. What is newer than *s* is carried over to the next cut.
+//!   noted, and all that an announced transaction writes, deciding what is undecided; then read every list to its end. What is newer than *s* is carried over to the next cut.
 //!
 //! # Why nothing is missed
 //! Take a version with a tick ≤ *s*. The one that decided it stood behind a fence and read the clock before it moved past
@@ -38,11 +38,11 @@ use std::sync::{PoisonError, TryLockError};
 
 use crate::raw::chain::{self};
 use crate::raw::clock::Clock;
-use crate::raw::record::{Record, Records};
+use crate::raw::record::{Announced, Record, Records};
 use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence, watch};
 use crate::tuning::NOTE_SEGMENT;
 
 /// A piece of a thread's list.
@@ -347,7 +347,7 @@ impl NotesDesk {
         consumer.slots.retain(|slot, named| {
             // SAFETY: a noted slot is type-stable as long as its store.
             let header = unsafe { &**slot };
-            let chain::Latest::Version(newest) = chain::latest(header, clock) else { return false };
+            let chain::Latest::Version(newest) = chain::read(header, clock) else { return false };
             let newer = newest.stamp.tick() > cut;
             *named = if newer && rule::holds(Rule::CarryNewer) { 0 } else { cut };
             if Self::changed_within(newest.version, newest.stamp, since, cut) {
@@ -362,7 +362,7 @@ impl NotesDesk {
         Ok(Changed { slots, hold })
     }
 
-    /// Lets everything wait for the consumers that is announced or noted: first the words, then the lists.
+    /// Lets everything wait for the consumers that is announced or noted: first the words, then the lists. The caller is pinned.
     fn collect(&self, desk: &mut Desk, records: &Records, clock: &Clock) {
         // More has passed somebody than it has room for: then the clock must move, or nothing written since it last did can be settled.
         let is_due = desk.consumers.iter().any(|consumer| consumer.passed > consumer.waiting_max);
@@ -372,11 +372,19 @@ impl NotesDesk {
         }
         // SeqCst fence [SNAP-2]: the clock stands before the look at what is announced. Mate: the writer's [SNAP-1].
         fence(Ordering::SeqCst);
-        let announced: Vec<_> = records
-            .iter()
-            .map(Record::announced)
-            .filter(|slot| !slot.is_null() && rule::holds(Rule::ConsumerTakesAnnounced))
-            .collect();
+        let mut announced = Vec::new();
+        for record in records.iter().filter(|_| rule::holds(Rule::ConsumerTakesAnnounced)) {
+            match record.announced() {
+                Announced::Nothing => {}
+                Announced::Slot(slot) => announced.push(slot),
+                Announced::Transaction(descriptor) => {
+                    watch::met(descriptor);
+                    // SAFETY: retired only after it is no longer announced, and the caller is pinned.
+                    let descriptor = unsafe { &*descriptor };
+                    announced.extend(descriptor.writes().iter().map(|write| write.slot.cast_mut()));
+                }
+            }
+        }
         for consumer in &mut desk.consumers {
             announced.iter().for_each(|slot| consumer.tell(*slot));
         }
@@ -400,7 +408,7 @@ impl NotesDesk {
     }
 
     /// Whether a cut may name something for this consumer, or it lags. Moves no clock. What is not seen here was not visible before
-    /// the call, by the same two cases as for a cut.
+    /// the call, by the same two cases as for a cut. The caller is pinned.
     pub(crate) fn has_news(&self, records: &Records, clock: &Clock, id: u64) -> bool {
         let mut desk = self.lock();
         self.collect(&mut desk, records, clock);

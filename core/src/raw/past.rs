@@ -1,9 +1,9 @@
 //! What a slot held at a tick that nobody has registered. Why it is true or refused: see [`lineage`](crate::raw::lineage).
 
-use crate::raw::chain::VersionHeader;
+use crate::raw::chain::{self, Latest, Newest, VersionHeader};
 use crate::raw::clock::Clock;
 use crate::raw::lineage::Recording;
-use crate::raw::slot::{Head, SlotHeader};
+use crate::raw::slot::SlotHeader;
 
 /// What is known of a slot at a tick.
 #[derive(Clone, Copy)]
@@ -18,8 +18,9 @@ pub(crate) enum Held<'g> {
 
 /// Reads what a slot held at a tick that the clock has passed, behind a fence. The caller is pinned.
 pub(crate) fn held<'g>(slot: &SlotHeader, tick: u64, clock: &Clock, recording: &Recording) -> Held<'g> {
-    let Head::Version(newest) = slot.head().1 else { return Held::Nothing };
-    newest.decide_met(clock);
+    let Latest::Version(Newest { version: newest, .. }) = chain::newest_at(slot, tick, clock) else {
+        return Held::Nothing;
+    };
     let mut newer = newest;
     if newer.stamp().tick() <= tick {
         return Held::Version(newer);

@@ -10,6 +10,7 @@ use std::ptr;
 use crossbeam_utils::CachePadded;
 
 use crate::raw::backlog::OpenBlock;
+use crate::raw::commit::{Descriptor, FailedQueue};
 use crate::raw::era::RetireQueue;
 use crate::raw::notes::Segment;
 use crate::raw::registry::LiveView;
@@ -17,6 +18,7 @@ use crate::raw::slot::SlotHeader;
 use crate::raw::tally::Tally;
 use crate::raw::waiters::Changed;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use crate::tuning::RETIRE_BATCH;
 
 /// What only the record's owner touches.
 #[derive(Default)]
@@ -28,12 +30,36 @@ pub(crate) struct Owned {
     pub(crate) to_tell: Vec<Changed>,
     /// Who or what the thread's changes are made by, for components that keep history.
     pub(crate) origin: Option<NonZeroU64>,
+    /// Versions of transactions that were aborted while others helped.
+    pub(crate) failed: FailedQueue,
+    /// How many transactions have begun with this record.
+    pub(crate) transactions: u64,
     tail: Option<ptr::NonNull<Segment>>,
 }
 
+impl Owned {
+    /// Whether there is enough garbage for a batch.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.retired.is_due() || self.failed.len() >= RETIRE_BATCH
+    }
+}
+
+/// What a thread is about to write.
+#[derive(Clone, Copy)]
+pub(crate) enum Announced {
+    Nothing,
+    Slot(*mut SlotHeader),
+    /// All that a transaction writes.
+    Transaction(*const Descriptor),
+}
+
+/// In a thread's in-flight word: it is the address of a descriptor.
+const DESCRIPTOR: usize = 1;
+
 /// A thread's record.
 pub(crate) struct Record {
-    /// The slot that the thread is about to write, or null.
+    /// The slot that the thread is about to write, or the descriptor of a transaction, marked, or null.
     in_flight: CachePadded<AtomicPtr<SlotHeader>>,
     in_use: AtomicBool,
     /// The oldest segment of notes that is not yet freed. Set once by the owner, then only at the desk.
@@ -73,6 +99,14 @@ impl Record {
         self.in_flight.store(ptr::from_ref(slot).cast_mut(), Ordering::Release);
     }
 
+    /// Announces the transaction that the owner is about to commit.
+    pub(crate) fn announce_all(&self, descriptor: *const Descriptor) {
+        let word = descriptor.cast_mut().cast::<SlotHeader>().map_addr(|address| address | DESCRIPTOR);
+        // Release [FLIGHT-1]: the write set stands before it. Mate: Acquire [FLIGHT-2]. Whoever reads the clock for the transaction has seen
+        // its versions installed, which comes after this, and stands behind the fence [SNAP-1].
+        self.in_flight.store(word, Ordering::Release);
+    }
+
     /// Ends the announcement.
     #[inline]
     pub(crate) fn clear(&self) {
@@ -80,11 +114,18 @@ impl Record {
         self.in_flight.store(ptr::null_mut(), Ordering::Release);
     }
 
-    /// The slot that the owner is about to write, or null.
-    pub(crate) fn announced(&self) -> *mut SlotHeader {
+    /// What the owner is about to write. A descriptor is alive as long as the caller's pin.
+    pub(crate) fn announced(&self) -> Announced {
         // Acquire [FLIGHT-2]: with Release [FLIGHT-1]: who sees a slot announced sees the slot, and who sees it cleared sees the
         // note.
-        self.in_flight.load(Ordering::Acquire)
+        let word = self.in_flight.load(Ordering::Acquire);
+        if word.is_null() {
+            Announced::Nothing
+        } else if word.addr() & DESCRIPTOR == 0 {
+            Announced::Slot(word)
+        } else {
+            Announced::Transaction(word.map_addr(|address| address & !DESCRIPTOR).cast())
+        }
     }
 
     /// Borrows what only the owner touches.

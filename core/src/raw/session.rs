@@ -67,6 +67,20 @@ impl Session {
     pub(crate) fn pin(&self) -> Guard {
         self.handle.pin()
     }
+
+    /// The number of a transaction that begins now, in two parts: no other one of this store has it.
+    pub(crate) fn number_transaction(&self) -> (usize, u64) {
+        // SAFETY: records live as long as their engine, which the caller keeps.
+        let record = unsafe { &*self.record };
+        // SAFETY: the thread's own record; nothing in here comes back.
+        let number = unsafe {
+            record.with_owned(|owned| {
+                owned.transactions += 1;
+                owned.transactions
+            })
+        };
+        (record.stripe, number)
+    }
 }
 
 impl Drop for Session {
@@ -78,7 +92,7 @@ impl Drop for Session {
         let (block, garbage) = unsafe {
             record.with_owned(|owned| {
                 owned.retired.close(&engine.eras);
-                (owned.backlog.take(), owned.retired.len())
+                (owned.backlog.take(), owned.retired.len() + owned.failed.len())
             })
         };
         if let Some(block) = block {

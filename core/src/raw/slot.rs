@@ -244,7 +244,9 @@ impl SlotHeader {
     /// Takes a free slot into use for another key, which the caller has just written.
     pub(crate) fn reoccupy(&self, hash: u64) {
         self.side().hash.store(keep(hash), Ordering::Relaxed);
-        self.head.store(ptr::null_mut(), Ordering::Relaxed);
+        // Release [HEAD-3]: the generation stands before it. Mate: Acquire [HEAD-2] of a transaction, which looks at the head of an absent
+        // key's slot and then at the generation.
+        self.head.store(ptr::null_mut(), Ordering::Release);
         // Release [SLOT-1]: mate of Acquire [SLOT-2].
         self.side().state.fetch_or(OCCUPIED, Ordering::Release);
     }

@@ -7,16 +7,21 @@
 //!
 //! A version is installed [UNDECIDED](Stamp::UNDECIDED) and gets its final stamp once, by compare-and-swap, from whoever
 //! meets it first. The tick is the clock's value then; the sequence counts a key's versions inside one tick. Two kinds are
-//! kept for transactions: a descriptor's address, and the stamp of a version that failed.
+//! for transactions: an *intent*, the descriptor's address, which becomes final or *failed*.
 
 use std::fmt;
 
 use crate::Version;
+use crate::raw::commit::Descriptor;
 
 const KIND_BITS: u32 = 2;
 const SEQUENCE_BITS: u32 = 14;
 const TICK_SHIFT: u32 = KIND_BITS + SEQUENCE_BITS;
+const KIND: u64 = (1 << KIND_BITS) - 1;
 const FINAL: u64 = 1;
+const INTENT: u64 = 2;
+
+const _: () = assert!(align_of::<Descriptor>() > KIND as usize, "a descriptor's address leaves room for the kind");
 
 const _: () = assert!(TICK_SHIFT == 16, "48 bits of ticks last 325 days at ten million snapshots a second");
 
@@ -27,6 +32,8 @@ pub(crate) struct Stamp(u64);
 impl Stamp {
     /// Installed, and not yet visible at any time.
     pub(crate) const UNDECIDED: Self = Self(0);
+    /// Of a transaction that was aborted: never visible.
+    pub(crate) const FAILED: Self = Self(3);
     /// The last sequence number inside a tick; the next version needs a later tick.
     pub(crate) const SEQUENCE_MAX: u64 = (1 << SEQUENCE_BITS) - 1;
     /// The last tick.
@@ -50,7 +57,18 @@ impl Stamp {
     }
 
     pub(crate) const fn is_final(self) -> bool {
-        self.0 & 0b11 == FINAL
+        self.0 & KIND == FINAL
+    }
+
+    /// As undecided as the transaction of this descriptor.
+    pub(crate) fn intent(descriptor: *const Descriptor) -> Self {
+        Self(descriptor.expose_provenance() as u64 | INTENT)
+    }
+
+    /// The descriptor of the transaction by which the version stands or falls.
+    pub(crate) fn descriptor(self) -> Option<*const Descriptor> {
+        let address = (self.0 & !KIND) as usize;
+        (self.0 & KIND == INTENT).then(|| std::ptr::with_exposed_provenance(address))
     }
 
     pub(crate) const fn tick(self) -> u64 {
@@ -68,7 +86,12 @@ impl Stamp {
 
 impl fmt::Debug for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_final() { write!(f, "{}.{}", self.tick(), self.sequence()) } else { write!(f, "undecided") }
+        match self.0 & KIND {
+            FINAL => write!(f, "{}.{}", self.tick(), self.sequence()),
+            INTENT => write!(f, "intent"),
+            _ if *self == Self::FAILED => write!(f, "failed"),
+            _ => write!(f, "undecided"),
+        }
     }
 }
 
@@ -80,7 +103,8 @@ mod tests {
     fn a_stamp_keeps_its_parts_and_orders_by_time() {
         let stamp = Stamp::at(Stamp::TICK_MAX, Stamp::SEQUENCE_MAX);
         assert_eq!((stamp.tick(), stamp.sequence()), (Stamp::TICK_MAX, Stamp::SEQUENCE_MAX));
-        assert!(stamp.is_final() && !Stamp::UNDECIDED.is_final());
+        assert!(stamp.is_final() && !Stamp::UNDECIDED.is_final() && !Stamp::FAILED.is_final());
+        assert_eq!((Stamp::FAILED.descriptor(), stamp.descriptor()), (None, None));
         assert!(Stamp::at(7, Stamp::SEQUENCE_MAX).version() < Stamp::at(8, 0).version());
         assert_eq!(Stamp::from_version(stamp.version()), stamp);
     }

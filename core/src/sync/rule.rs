@@ -80,6 +80,18 @@ pub enum Rule {
     PurgeTellsCursors,
     /// A read of the past is refused where what it looks for has been unlinked.
     PastSeesGaps,
+    /// The clock is read for a transaction only when its status says that all its versions are in place.
+    PreparedBeforeClock,
+    /// A reader that meets an intent of a transaction whose versions are all in place decides it.
+    ReaderDecidesPrepared,
+    /// A transaction commits only if what it has read is what is committed.
+    ValidateReads,
+    /// A validator decides the transactions in doubt that write what it has read.
+    ValidateForeign,
+    /// A transaction is announced before its first install.
+    AnnounceTransaction,
+    /// A failed version that others may still install is retired only when they are gone.
+    RetireFailedWhenSafe,
 }
 
 #[cfg(not(loom))]

@@ -1,0 +1,223 @@
+//! The owner's part of a commit. See [`commit`](super).
+
+use std::ptr;
+
+use crate::Version;
+use crate::raw::backlog::WaitsFor;
+use crate::raw::chain::{self, Latest, Newest};
+use crate::raw::commit::descriptor::{Access, Descriptor, Role, Seen};
+use crate::raw::commit::failed::Failed;
+use crate::raw::commit::status::State;
+use crate::raw::component::Component;
+use crate::raw::engine::Worker;
+use crate::raw::era::Retired;
+use crate::raw::slot::Head;
+use crate::raw::stamp::Stamp;
+use crate::sync::rule::{self, Rule};
+
+/// What a commit compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checks {
+    /// All that was read must be what is committed.
+    Reads,
+    /// What is written must not have changed after this tick.
+    WritesSince(u64),
+}
+
+/// A transaction lost against another writer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost {
+    /// The number of the key's component.
+    pub(crate) component: u16,
+    /// The key's hash.
+    pub(crate) hash: u64,
+    /// The version that the key has now.
+    pub(crate) found: Option<Version>,
+}
+
+impl<'g> Worker<'g> {
+    /// Makes what a draft writes visible at one tick. Runs no user code.
+    pub(crate) fn commit(&self, mut draft: Box<Descriptor>, checks: Checks) -> Result<(), Lost> {
+        draft.arrange(checks == Checks::Reads);
+        loop {
+            if let Err(access) = self.expect(&mut draft, checks) {
+                let lost = self.lost(&draft.accesses()[access]);
+                self.discard(draft);
+                return Err(lost);
+            }
+            match draft.writes() {
+                [] => {}
+                [write] if !draft.validates() => {
+                    if !self.replace_one(*write) {
+                        continue;
+                    }
+                }
+                _ => {
+                    let descriptor = Box::into_raw(draft);
+                    // SAFETY: retired below, under this pin.
+                    let published = unsafe { &*descriptor };
+                    let intent = Stamp::intent(descriptor);
+                    published.writes().iter().for_each(|write| write.own_version().set_intent(intent));
+                    if rule::holds(Rule::AnnounceTransaction) {
+                        self.record.announce_all(descriptor);
+                    }
+                    if !published.install_first() {
+                        // Nobody has met it, so nothing is lost: but a consumer may be reading what was announced.
+                        self.record.clear();
+                        draft = published.renewed();
+                        self.retire_descriptor(descriptor);
+                        continue;
+                    }
+                    let outcome = match published.help(&self.engine.clock, Role::Owner) {
+                        State::Committed(tick) => {
+                            self.conclude(published, intent, tick);
+                            Ok(())
+                        }
+                        State::Aborted(access) => {
+                            self.undo(published, intent);
+                            Err(self.lost(&published.accesses()[access]))
+                        }
+                        other => unreachable!("a transaction that was helped to its end is {other:?}"),
+                    };
+                    self.leave(published);
+                    self.retire_descriptor(descriptor);
+                    return outcome;
+                }
+            }
+            self.leave(&draft);
+            draft.recycle();
+            return Ok(());
+        }
+    }
+
+    /// Gives up a draft: its versions were never installed.
+    pub(crate) fn discard(&self, draft: Box<Descriptor>) {
+        for write in draft.accesses().iter().filter(|access| access.is_write()) {
+            // SAFETY: never published.
+            self.retire(unsafe { write.component().retire_version(write.version) });
+        }
+        self.leave(&draft);
+        draft.recycle();
+    }
+
+    /// Sees what each version that is to be installed replaces; `Err` names an access that has changed.
+    fn expect(&self, draft: &mut Descriptor, checks: Checks) -> Result<(), usize> {
+        let writes = draft.writes().len();
+        for (number, write) in draft.accesses_mut()[..writes].iter_mut().enumerate() {
+            let latest = chain::latest(write.slot(), &self.engine.clock);
+            let (expected, replaced, was_present) = match latest {
+                Latest::Purged => return Err(number),
+                Latest::Empty => (ptr::null_mut(), None, false),
+                Latest::Version(newest) => (newest.address(), Some(newest.stamp), !newest.version.is_tombstone()),
+            };
+            let is_as_seen = match checks {
+                Checks::Reads => match write.seen {
+                    Seen::Nothing => true,
+                    Seen::Empty => replaced.is_none(),
+                    Seen::Version(stamp) => replaced == Some(stamp),
+                },
+                Checks::WritesSince(tick) => replaced.is_none_or(|stamp| stamp.tick() <= tick),
+            };
+            if !is_as_seen || !write.is_in_place() {
+                return Err(number);
+            }
+            if let Some(recording) = write.component().recording() {
+                let replaced = if let Latest::Version(newest) = latest { Some(newest) } else { None };
+                self.record_change(recording, write.version, replaced);
+            }
+            write.own_version().set_prev(expected);
+            (write.expected, write.replaced, write.was_present) = (expected, replaced, was_present);
+        }
+        Ok(())
+    }
+
+    /// Installs the only version of a transaction, as any write; `false` if the head is another one by now.
+    fn replace_one(&self, write: Access) -> bool {
+        // SAFETY: slots and components live as long as the store.
+        let (component, slot) = unsafe { (&*write.component, &*write.slot) };
+        let seen = match (ptr::NonNull::new(write.expected), write.replaced) {
+            (Some(version), Some(stamp)) => {
+                // SAFETY: met under this pin.
+                let version = unsafe { version.as_ref() };
+                Latest::Version(Newest { version, stamp })
+            }
+            _ => Latest::Empty,
+        };
+        self.replace(component, slot, seen, write.version).is_ok()
+    }
+
+    /// Makes a committed transaction's versions final, tells whoever wants to be told, and prunes.
+    fn conclude(&self, descriptor: &Descriptor, intent: Stamp, tick: u64) {
+        for write in descriptor.writes() {
+            write.own_version().finalize(intent, tick);
+        }
+        let wanted = self.engine.desk.wanted();
+        for write in descriptor.writes() {
+            if wanted.notes() && write.replaced.is_none_or(|replaced| replaced.tick() < tick) {
+                self.note(write.slot());
+            }
+            if wanted.wake_ups() {
+                self.remember_to_tell(write.slot());
+            }
+        }
+        self.record.clear();
+        self.record.tally.installed.add(descriptor.writes().len() as u64);
+        for write in descriptor.writes() {
+            let version = write.own_version();
+            // SAFETY: slots and components live as long as the store.
+            let (component, slot): (&'g Component, _) = unsafe { (&*write.component, &*write.slot) };
+            self.count_change(component, write.was_present, version.is_tombstone());
+            self.clean_up(component, slot, write.replaced.is_some(), version, version.stamp());
+        }
+    }
+
+    /// Takes back an aborted transaction's versions.
+    fn undo(&self, descriptor: &Descriptor, intent: Stamp) {
+        for write in descriptor.writes() {
+            write.own_version().conclude(intent, Stamp::FAILED);
+        }
+        self.record.clear();
+        let may_come_late = descriptor.status().is_helped() && rule::holds(Rule::RetireFailedWhenSafe);
+        // Read under the pin: the era does not move beyond it twice.
+        let tag = self.engine.eras.now() + 1;
+        for failed in descriptor.writes().iter().map(Failed::new) {
+            if may_come_late {
+                // SAFETY: the worker's own record; nothing in here comes back.
+                unsafe { self.record.with_owned(|owned| owned.failed.push(tag, failed)) }
+            } else {
+                self.retire(failed.take_out());
+            }
+        }
+    }
+
+    /// Leaves slots to be looked at that the transaction may have made, and that hold nothing.
+    fn leave(&self, descriptor: &Descriptor) {
+        for access in descriptor.accesses() {
+            let found_nothing = access.seen == Seen::Empty || access.is_write() && access.replaced.is_none();
+            if found_nothing && matches!(access.slot().head().1, Head::Empty) {
+                self.put_in_backlog(access.component(), access.slot(), WaitsFor::Look);
+            }
+        }
+    }
+
+    fn lost(&self, access: &Access) -> Lost {
+        self.record.tally.conflicts.add(1);
+        let found = match chain::read(access.slot(), &self.engine.clock) {
+            Latest::Version(newest) if !newest.version.is_tombstone() => Some(newest.stamp.version()),
+            _ => None,
+        };
+        Lost { component: access.component().id(), hash: access.slot().hash(), found }
+    }
+
+    fn retire_descriptor(&self, descriptor: *mut Descriptor) {
+        // SAFETY: none of its versions is an intent any more, and it is not announced; no component is needed.
+        self.retire(unsafe { Retired::new(descriptor.cast(), ptr::null(), reclaim_descriptor) });
+    }
+}
+
+/// # Safety
+/// As [`Reclaim`](crate::raw::era::Reclaim): the item is a descriptor.
+unsafe fn reclaim_descriptor(item: *mut u8, _component: *const Component) {
+    // SAFETY: leaked once in `commit`, and nobody can reach it.
+    unsafe { Box::from_raw(item.cast::<Descriptor>()) }.recycle();
+}

@@ -1,0 +1,323 @@
+//! Transactions: all or nothing, at one moment, across maps and cells.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use stillpoint::{Cell, Feed, Isolation, Map, OrderedMap, Snapshot, Store, TransactionError, TransactionOptions};
+
+fn store_of() -> (Store, Map<u64, u64>) {
+    let store = Store::new();
+    let map = store.map("map").expect("a fresh name");
+    (store, map)
+}
+
+fn committed(outcome: Result<(), TransactionError>) {
+    outcome.expect("nobody else writes");
+}
+
+fn serve(store: &Store) {
+    for _ in 0..100 {
+        store.maintain();
+    }
+}
+
+#[test]
+fn a_transaction_sees_what_it_writes_and_nobody_else_does_until_it_is_committed() {
+    let (store, map) = store_of();
+    map.pin().put(1, 10);
+    let mut tx = store.begin();
+    tx.put(&map, 1, 11).expect("own store");
+    tx.put(&map, 2, 20).expect("own store");
+    assert!(tx.remove(&map, &1).expect("own store"));
+    assert!(!tx.remove(&map, &1).expect("own store"), "it is gone for the transaction");
+    assert_eq!(tx.insert(&map, 1, 12).expect("own store"), None);
+    assert!(tx.update(&map, &1, |n| n + 1).expect("own store"));
+    assert_eq!(tx.get(&map, &1), Ok(Some(&13)));
+    assert_eq!((map.pin().get(&1), map.pin().get(&2)), (Some(&10), None));
+    committed(tx.commit());
+    assert_eq!((map.pin().get(&1), map.pin().get(&2), map.len()), (Some(&13), Some(&20), 2));
+}
+
+#[test]
+fn its_versions_are_of_one_tick_and_a_snapshot_sees_all_of_them_or_none() {
+    let (store, map) = store_of();
+    let other: OrderedMap<u64, u64> = store.ordered_map("other").expect("a fresh name");
+    let cell: Cell<u64> = store.cell("cell", 0).expect("a fresh name");
+    let before = store.snapshot();
+    committed(store.transact(|tx| {
+        tx.put(&map, 1, 10)?;
+        tx.put(&other, 1, 10)?;
+        tx.set(&cell, 10)
+    }));
+    let after = store.snapshot();
+    let sees = |snapshot: &Snapshot| {
+        [snapshot.get(&map, &1), snapshot.get(&other, &1), snapshot.load(&cell)].map(Option::<&u64>::copied)
+    };
+    assert_eq!(sees(&before), [None, None, Some(0)]);
+    assert_eq!(sees(&after), [Some(10); 3]);
+    let tick = map.pin().versioned(&1).expect("it was put").version().tick();
+    assert_eq!(other.pin().versioned(&1).expect("it was put").version().tick(), tick);
+    assert_eq!(cell.load().version().tick(), tick);
+}
+
+#[test]
+fn what_was_read_and_has_changed_is_a_conflict_that_says_where() {
+    let (store, map) = store_of();
+    for key in 0..3 {
+        map.pin().put(key, 0);
+    }
+    let mut tx = store.begin();
+    tx.get(&map, &0).expect("own store");
+    tx.put(&map, 1, 1).expect("own store");
+    tx.put(&map, 2, 1).expect("own store");
+    let version = map.pin().put(0, 5);
+    let Err(TransactionError::Conflict(conflict)) = tx.commit() else { panic!("what it read has changed") };
+    assert_eq!((conflict.component.as_str(), conflict.found), ("map", Some(version)));
+    assert_eq!((map.pin().get(&1), map.pin().get(&2)), (Some(&0), Some(&0)), "nothing has changed");
+}
+
+#[test]
+fn a_key_that_was_absent_and_has_come_is_a_conflict() {
+    let (store, map) = store_of();
+    let mut tx = store.begin();
+    assert_eq!(tx.get(&map, &7), Ok(None));
+    tx.put(&map, 1, 1).expect("own store");
+    map.pin().put(7, 7);
+    assert!(matches!(tx.commit(), Err(TransactionError::Conflict(_))));
+    assert_eq!(map.pin().get(&1), None);
+}
+
+#[test]
+fn write_skew_is_a_conflict_unless_snapshot_isolation_is_asked_for() {
+    for isolation in [Isolation::Serializable, Isolation::Snapshot] {
+        let (store, map) = store_of();
+        map.pin().put(1, 1);
+        map.pin().put(2, 1);
+        let options = TransactionOptions::new().isolation(isolation);
+        let begin = || store.begin_with(options).expect("no bound");
+        let (mut one, mut two) = (begin(), begin());
+        for (tx, own) in [(&mut one, 1), (&mut two, 2)] {
+            assert_eq!(tx.get(&map, &(3 - own)), Ok(Some(&1)), "the other is on call");
+            tx.put(&map, own, 0).expect("own store");
+        }
+        committed(one.commit());
+        assert_eq!(two.commit().is_err(), isolation == Isolation::Serializable);
+    }
+}
+
+#[test]
+fn an_update_is_lost_under_no_isolation() {
+    for isolation in [Isolation::Serializable, Isolation::Snapshot] {
+        let (store, map) = store_of();
+        map.pin().put(1, 1);
+        map.pin().put(2, 1);
+        let mut tx = store.begin_with(TransactionOptions::new().isolation(isolation)).expect("no bound");
+        tx.update(&map, &1, |n| n + 1).expect("own store");
+        tx.update(&map, &2, |n| n + 1).expect("own store");
+        map.pin().put(1, 10);
+        assert!(matches!(tx.commit(), Err(TransactionError::Conflict(_))));
+        assert_eq!((map.pin().get(&1), map.pin().get(&2)), (Some(&10), Some(&1)));
+    }
+}
+
+#[test]
+fn what_only_reads_never_conflicts_and_shows_one_moment() {
+    let (store, map) = store_of();
+    map.pin().put(1, 1);
+    map.pin().put(2, 1);
+    let tx = store.begin();
+    let first = tx.get(&map, &1).expect("own store");
+    map.pin().put(1, 2);
+    map.pin().put(2, 2);
+    assert_eq!((first, tx.get(&map, &2).expect("own store")), (Some(&1), Some(&1)));
+    committed(tx.commit());
+}
+
+#[test]
+fn what_is_given_up_leaves_nothing() {
+    let (store, map) = store_of();
+    let mut tx = store.begin();
+    tx.put(&map, 1, 1).expect("own store");
+    assert_eq!(tx.get(&map, &2), Ok(None));
+    drop(tx);
+    let refused: Result<(), _> = store.transact(|tx| {
+        tx.put(&map, 3, 1)?;
+        Err(tx.abort())
+    });
+    assert_eq!(refused, Err(TransactionError::Aborted));
+    assert!(map.is_empty() && store.snapshot().iter(&map).next().is_none());
+}
+
+/// A key that is only asked for gets a slot, which a commit can look at; it is taken back.
+#[test]
+fn keys_that_are_absent_leave_no_memory_taken() {
+    let (store, map) = store_of();
+    let ask = |keys: std::ops::Range<u64>| {
+        for key in keys {
+            let mut tx = store.begin();
+            assert_eq!(tx.get(&map, &key), Ok(None));
+            tx.put(&map, u64::MAX, key).expect("own store");
+            committed(tx.commit());
+        }
+        serve(&store);
+    };
+    ask(0..10_000);
+    let bytes = map.index_bytes();
+    ask(10_000..30_000);
+    assert!(map.index_bytes() <= bytes * 2, "{bytes} bytes became {}", map.index_bytes());
+    assert_eq!(map.len(), 1);
+}
+
+#[test]
+fn a_removal_in_a_transaction_is_purged_like_any_other() {
+    let (store, map) = store_of();
+    let churn = |from: u64| {
+        for key in from..from + 10_000 {
+            committed(store.transact(|tx| {
+                tx.put(&map, key, key)?;
+                tx.put(&map, key + 1_000_000, key)
+            }));
+            committed(store.transact(|tx| {
+                assert!(tx.remove(&map, &key)?);
+                assert!(tx.remove(&map, &(key + 1_000_000))?);
+                Ok(())
+            }));
+        }
+        serve(&store);
+    };
+    churn(0);
+    let bytes = map.index_bytes();
+    churn(10_000);
+    churn(20_000);
+    assert!(map.is_empty());
+    assert!(map.index_bytes() <= bytes * 2, "{bytes} bytes became {}", map.index_bytes());
+}
+
+#[test]
+fn limits_are_kept() {
+    let (store, map) = store_of();
+    let mut tx = store.begin_with(TransactionOptions::new().keys_max(2)).expect("no bound of live ones");
+    tx.put(&map, 1, 1).expect("the first key");
+    tx.get(&map, &2).expect("the second key");
+    tx.put(&map, 1, 2).expect("the first key again");
+    assert_eq!(tx.put(&map, 3, 3), Err(TransactionError::TooManyKeys { limit: 2 }));
+    committed(tx.commit());
+
+    let limit = Duration::from_millis(1);
+    let options = TransactionOptions::new().time_out(limit);
+    let mut tx = store.begin_with(options).expect("no bound of live ones");
+    tx.put(&map, 1, 5).expect("there is time");
+    thread::sleep(2 * limit);
+    assert_eq!(tx.commit(), Err(TransactionError::TimedOut { limit }));
+    assert_eq!(map.pin().get(&1), Some(&2));
+}
+
+#[test]
+fn another_stores_map_is_refused() {
+    let (store, _) = store_of();
+    let (_other, foreign) = store_of();
+    let tx = store.begin();
+    assert_eq!(tx.get(&foreign, &1), Err(TransactionError::ForeignStore { component: "map".to_owned() }));
+}
+
+#[test]
+fn a_key_that_is_not_yet_restored_is_refused() {
+    let (store, map) = store_of();
+    map.attach_base();
+    let mut tx = store.begin();
+    assert_eq!(tx.get(&map, &1), Err(TransactionError::Restoring { component: "map".to_owned() }));
+    map.pin().restore(1, stillpoint::Version::from_u64(1 << 14), Some(10));
+    tx.put(&map, 1, 11).expect("the map knows it");
+    committed(tx.commit());
+    assert_eq!(map.pin().get(&1), Some(&11));
+}
+
+#[test]
+fn consumers_and_subscribers_are_told_of_all_its_keys_together() {
+    let (store, map) = store_of();
+    let mut consumer = store.consumer();
+    let mut subscriber = map.subscribe(Feed::latest());
+    let mut watch = map.watch(2);
+    committed(store.transact(|tx| {
+        tx.put(&map, 1, 10)?;
+        tx.put(&map, 2, 20)
+    }));
+    let cut = consumer.cut();
+    let mut changes: Vec<_> = cut.changes(&map).map(|change| (*change.key, change.value.copied())).collect();
+    changes.sort_unstable();
+    assert_eq!(changes, [(1, Some(10)), (2, Some(20))]);
+    let batch = subscriber.poll().expect("it has room").expect("there is news");
+    assert_eq!(batch.iter().count(), 2);
+    assert_eq!(watch.poll().expect("there is news").value(), Some(&20));
+}
+
+#[test]
+fn who_waits_for_one_of_its_keys_is_woken() {
+    let (store, map) = store_of();
+    let mut watch = map.watch(2);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(20));
+            committed(store.transact(|tx| {
+                tx.put(&map, 1, 10)?;
+                tx.put(&map, 2, 20)
+            }));
+        });
+        assert_eq!(watch.wait_for(Duration::from_secs(60)).expect("it is written").value(), Some(&20));
+    });
+}
+
+/// Money moves between accounts, by transactions that read and write, beside plain writers of others: no snapshot sees any missing, and
+/// no transaction does.
+#[test]
+fn what_is_moved_between_keys_is_never_lost() {
+    const KEYS: u64 = 6;
+    const MOVES: u64 = 20_000;
+    let (store, map) = store_of();
+    let total: Cell<u64> = store.cell("moves", 0).expect("a fresh name");
+    for key in 0..KEYS {
+        map.pin().put(key, 100);
+    }
+    let done = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for thread in 0..3_u64 {
+            let (store, map, total, done) = (&store, &map, &total, &done);
+            scope.spawn(move || {
+                for n in 0..MOVES {
+                    let (from, to) = ((n * 7 + thread) % KEYS, (n * 5 + thread * 3 + 1) % KEYS);
+                    if from == to {
+                        continue;
+                    }
+                    committed(store.transact(|tx| {
+                        let had = *tx.get(map, &from)?.expect("it is never removed");
+                        if had > 0 {
+                            tx.put(map, from, had - 1)?;
+                            tx.update(map, &to, |n| n + 1)?;
+                            if n % 16 == 0 {
+                                tx.modify(total, |n| n + 1)?;
+                            }
+                        }
+                        Ok(())
+                    }));
+                }
+                done.fetch_add(1, Ordering::Release);
+            });
+        }
+        scope.spawn(|| {
+            while done.load(Ordering::Acquire) < 3 {
+                let sum: u64 = store.snapshot().iter(&map).map(|(_, n)| *n).sum();
+                assert_eq!(sum, KEYS * 100);
+                let sum = store.transact(|tx| {
+                    let mut sum = 0;
+                    for key in 0..KEYS {
+                        sum += tx.get(&map, &key)?.expect("it is never removed");
+                    }
+                    Ok(sum)
+                });
+                assert_eq!(sum, Ok(KEYS * 100));
+            }
+        });
+    });
+    assert_eq!(map.pin().len() as u64, KEYS);
+}

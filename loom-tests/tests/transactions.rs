@@ -1,0 +1,129 @@
+//! Transactions: whole or not at all, in one order, whoever helps.
+
+#![cfg(loom)]
+
+use stillpoint::{Feed, Map, Store, TransactionError};
+use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
+
+const ONE: u64 = 1;
+const TWO: u64 = 2;
+const THREE: u64 = 3;
+const TORN: &str = "a snapshot sees a part of a transaction";
+const SKEW: &str = "two transactions have each read what the other has replaced";
+const LOST: &str = "a subscriber is not told what was shown";
+const CHANGED: &str = "an aborted transaction has changed a key";
+
+/// A store whose map has these keys, each with its value.
+fn holding<const N: usize>(entries: [(u64, u64); N]) -> (Store, Map<u64, u64>) {
+    let (store, [map]) = store_of(["map"]);
+    for (key, value) in entries {
+        map.pin().put(key, value);
+    }
+    (store, map)
+}
+
+fn open(done: Result<(), TransactionError>) {
+    done.expect("an operation on the transaction's own store");
+}
+
+/// A transaction that brings two keys in, and a snapshot that looks them up beside it.
+#[test]
+fn a_snapshot_sees_a_transaction_whole() {
+    explore(2, || {
+        let (store, [map]) = store_of(["map"]);
+        let mut tx = store.begin();
+        open(tx.put(&map, ONE, 11));
+        open(tx.put(&map, TWO, 11));
+        let reader = spawn({
+            let (store, map) = (store.clone(), map.clone());
+            move || {
+                let _pin = map.pin();
+                let still = store.snapshot();
+                let seen = [ONE, TWO].map(|key| still.get(&map, &key).copied());
+                assert!(seen == [None; 2] || seen == [Some(11); 2], "{TORN}: {seen:?}");
+            }
+        });
+        open(tx.commit());
+        join(reader);
+    });
+}
+
+twin!(torn_when_the_clock_is_read_before_all_is_in_place:
+    a_snapshot_sees_a_transaction_whole without PreparedBeforeClock, TORN);
+twin!(torn_when_readers_pass_by_what_is_in_place:
+    a_snapshot_sees_a_transaction_whole without ReaderDecidesPrepared, TORN);
+
+/// Two transactions, each of which brings a key in if the other's is absent.
+#[test]
+fn of_two_that_read_what_the_other_writes_one_begins_again() {
+    explore(2, || {
+        let (store, [map]) = store_of(["map"]);
+        let mut first = store.begin();
+        assert_eq!(first.get(&map, &TWO), Ok(None));
+        open(first.put(&map, ONE, 11));
+        let second = spawn({
+            let (store, map) = (store.clone(), map.clone());
+            move || {
+                let mut tx = store.begin();
+                let Ok(None) = tx.get(&map, &ONE) else { return false };
+                open(tx.put(&map, TWO, 11));
+                tx.commit().is_ok()
+            }
+        });
+        let is_first = first.commit().is_ok();
+        assert!(!(join(second) && is_first), "{SKEW}");
+    });
+}
+
+twin!(skew_when_reads_are_not_compared: of_two_that_read_what_the_other_writes_one_begins_again without ValidateReads, SKEW);
+twin!(skew_when_what_is_in_doubt_is_passed_by:
+    of_two_that_read_what_the_other_writes_one_begins_again without ValidateForeign, SKEW);
+
+/// A transaction on keys of two maps, and a subscriber of the one that comes last: what a snapshot has shown, it is told.
+#[test]
+fn a_subscriber_is_told_of_a_transaction_that_was_shown() {
+    explore(2, || {
+        let (store, [first, last]) = store_of(["first", "last"]);
+        let mut subscriber = last.subscribe(Feed::latest());
+        let mut tx = store.begin();
+        open(tx.put(&first, ONE, 11));
+        open(tx.put(&last, TWO, 11));
+        let reader = spawn({
+            let last = last.clone();
+            move || {
+                let is_shown = last.pin().contains(&TWO);
+                let is_told = subscriber.poll().expect("it has room").is_some();
+                assert!(is_told || !is_shown, "{LOST}");
+            }
+        });
+        open(tx.commit());
+        join(reader);
+    });
+}
+
+twin!(lost_when_a_transaction_is_not_announced:
+    a_subscriber_is_told_of_a_transaction_that_was_shown without AnnounceTransaction, LOST);
+
+/// A transaction that must be aborted, for what it has read has changed, while a writer of one of its keys helps it, and comes late.
+#[test]
+fn what_a_late_helper_installs_is_never_gone() {
+    explore(2, || {
+        let (store, map) = holding([(ONE, 10), (TWO, 10), (THREE, 10)]);
+        let mut tx = store.begin();
+        assert_eq!(tx.get(&map, &THREE), Ok(Some(&10)));
+        open(tx.put(&map, ONE, 11));
+        open(tx.put(&map, TWO, 11));
+        map.pin().put(THREE, 12);
+        let helper = spawn({
+            let map = map.clone();
+            move || map.pin().put(ONE, 12)
+        });
+        assert!(tx.commit().is_err(), "what it has read has changed");
+        store.maintain();
+        join(helper);
+        assert_eq!([ONE, TWO].map(|key| map.pin().get(&key).copied()), [Some(12), Some(10)], "{CHANGED}");
+    });
+}
+
+twin!(met_when_a_failed_version_is_retired_before_its_helpers_are_gone:
+    what_a_late_helper_installs_is_never_gone without RetireFailedWhenSafe, "an item is met");
