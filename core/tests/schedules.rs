@@ -14,6 +14,7 @@ use std::sync::Arc;
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 use stillpoint::{Map, Store};
+use support::counted::{Census, Counted};
 use support::key::Colliding;
 use support::operation::Operation;
 use support::oracle::{Oracle, World};
@@ -208,6 +209,39 @@ fn slots_are_used_again_under_everybody() {
         while store.maintain() {}
         let stats = store.stats();
         assert_eq!((stats.slots_in_backlog, stats.slots), (0, map.len()), "{stats:?}");
+    });
+}
+
+/// Writers, snapshots that end in any order, and whoever tidies up: in the end nothing is left but what the keys hold.
+#[test]
+fn what_snapshots_saw_goes_when_they_end() {
+    const KEYS: u64 = 2;
+    draw(300, |seed| {
+        let census = Census::default();
+        let store = Store::new();
+        let map: Map<u64, Counted> = store.map("map").expect("a fresh name");
+        together((0..3).map(|thread| {
+            let (store, map, census) = (store.clone(), map.clone(), census.clone());
+            part(move || {
+                let mut random = Random::new(3 * seed + thread);
+                let mut kept = Vec::new();
+                for n in 0..12 {
+                    let key = random.below(KEYS);
+                    match random.below(8) {
+                        0 => _ = map.pin().remove(&key),
+                        1..4 => _ = map.pin().put(key, census.value(n)),
+                        4 | 5 => kept.push(store.snapshot()),
+                        6 if !kept.is_empty() => drop(kept.swap_remove(random.below(kept.len() as u64) as usize)),
+                        _ => _ = store.maintain(),
+                    }
+                    for still in &kept {
+                        still.iter(&map).for_each(|(_, value)| _ = value.number());
+                    }
+                }
+            })
+        }));
+        while store.maintain() {}
+        assert_eq!(census.live(), map.len() as i64, "what nobody can see is gone: {:?}", store.stats());
     });
 }
 
