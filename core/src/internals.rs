@@ -10,6 +10,7 @@ pub use crate::sync::collector::collect_garbage;
 
 use crate::Store;
 use crate::raw::component::Component;
+use crate::raw::engine::Worker;
 use crate::raw::era::{RetireQueue, Retired};
 use crate::raw::session::SESSIONS;
 use crate::raw::slot::{Slot, SlotHeader};
@@ -26,6 +27,14 @@ pub fn end_sessions() {
 pub fn scan(store: &Store) {
     let engine = store.engine();
     engine.registry.view(&engine.clock);
+}
+
+/// Works at a store's backlog, as writers do on the side: with nothing that [`Store::maintain`] does besides.
+pub fn work_at_backlog(store: &Store) {
+    let engine = store.engine();
+    let session = engine.session();
+    let guard = session.pin();
+    Worker::new(engine, &session, &guard).work_off(1);
 }
 
 /// The table of a map without its versions: numbers, each its own hash.

@@ -4,9 +4,13 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use crate::History;
-use crate::checked::{Checked, Checking, Proposal, Unchecked};
+use crate::checked::{Checked, Checking, Facts, Proposal, Unchecked};
+use crate::raw::component::Component;
+use crate::raw::lineage::{Keep, Recording};
+use crate::time::millis_in;
 
 /// What a map checks and keeps. See [`Store::map_with`](crate::Store::map_with).
 ///
@@ -88,6 +92,56 @@ impl<K, V, C: Checking<K, V>> MapOptions<K, V, C> {
             checks.validate(Box::new(move |proposal| validator(proposal).map_err(Into::into)));
             checks
         })
+    }
+
+    /// Lets keys expire: so long after each write, or, for `None`, only where [`put_for`](crate::CheckedPin::put_for) says so.
+    ///
+    /// # Consistency
+    /// Judged by the store's [time](crate::TimeSource), to the millisecond: a read sees nothing of a key whose time was over when the read
+    /// began; a snapshot judges by the time at which it was taken, and never changes. What has expired is removed by a write of its own, by
+    /// whoever works at the store next or calls [`maintain`](crate::Store::maintain): that is what feeds and consumers are told. Until then the
+    /// key counts, in [`len`](crate::CheckedMap::len) and under [`keys_max`](Self::keys_max). If a key's time is cut short by a later write, its
+    /// removal may come as late as the longer time would have been over. [Moments of the past](crate::Store::at) go by the removal.
+    ///
+    /// # Cost
+    /// 64 bytes more for each version, and the time of day for each operation.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use stillpoint::{ManualTime, MapOptions, Store};
+    ///
+    /// let time = ManualTime::starting_at(UNIX_EPOCH);
+    /// let store = Store::with_time(time.clone());
+    /// let sessions = store.map_with("sessions", MapOptions::<u64, &str>::new().ttl(Duration::from_secs(60)))?;
+    /// sessions.pin().put(1, "ann")?;
+    /// sessions.pin().put_for(2, "bob", Duration::from_secs(90))?;
+    /// let still = store.snapshot();
+    /// time.advance(Duration::from_secs(60));
+    /// assert_eq!((sessions.pin().get(&1), sessions.pin().get(&2)), (None, Some(&"bob")));
+    /// assert_eq!(still.get(&sessions, &1), Some(&"ann"));
+    /// assert_eq!(store.snapshot().get(&sessions, &1), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ttl(self, default: impl Into<Option<Duration>>) -> MapOptions<K, V, Checked<K, V, C::Delta>> {
+        let default = default.into().map(millis_in);
+        self.with(|mut checks| {
+            checks.ttl(default);
+            checks
+        })
+    }
+
+    /// What the map's component records, and its bound.
+    pub(crate) fn shape(&self, component: Component) -> Component {
+        let Facts { expires, bound } = self.checks.facts();
+        let component = component.bounded(bound);
+        match self.history.map(History::keep).or(expires.then_some(Keep::NOTHING)) {
+            Some(keep) if expires => component.recorded::<V>(Recording::of_expiring::<V>(keep)),
+            Some(keep) => component.recorded::<V>(Recording::of::<V>(keep)),
+            None => component,
+        }
     }
 
     /// Lets the map hold so many keys at most.

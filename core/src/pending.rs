@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::raw::chain::VersionHeader;
 use crate::raw::component::Component;
-use crate::raw::lineage::{ChangeKind, RecordedNode};
+use crate::raw::lineage::{Mark, RecordedNode};
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 
@@ -21,30 +21,30 @@ impl<V> Pending<V> {
     #[inline]
     pub(crate) fn new(component: &Component, value: Option<V>) -> Self {
         if component.recording().is_none() {
-            return Self { version: VersionNode::allocate(value), is_recorded: false, value: PhantomData };
+            return Self { version: VersionNode::allocate_unrecorded(value), is_recorded: false, value: PhantomData };
         }
-        Self::recorded(value, Stamp::UNDECIDED, None)
+        Self::recorded(value, Stamp::UNDECIDED, Mark::NONE)
     }
 
-    /// As [`new`](Self::new), of a change that says of itself what it is.
-    pub(crate) fn of_kind(component: &Component, value: Option<V>, kind: Option<ChangeKind>) -> Self {
+    /// As [`new`](Self::new), of a change that says more of itself.
+    pub(crate) fn marked(component: &Component, value: Option<V>, mark: Mark) -> Self {
         match component.recording() {
             None => Self::new(component, value),
-            Some(_) => Self::recorded(value, Stamp::UNDECIDED, kind),
+            Some(_) => Self::recorded(value, Stamp::UNDECIDED, mark),
         }
     }
 
     /// As [`new`](Self::new), decided in an earlier life of the store.
     pub(crate) fn stamped(component: &Component, value: Option<V>, stamp: Stamp) -> Self {
         if component.recording().is_some() {
-            return Self::recorded(value, stamp, None);
+            return Self::recorded(value, stamp, Mark::NONE);
         }
         Self { version: VersionNode::allocate_stamped(value, stamp), is_recorded: false, value: PhantomData }
     }
 
     #[cold]
-    fn recorded(value: Option<V>, stamp: Stamp, kind: Option<ChangeKind>) -> Self {
-        Self { version: RecordedNode::allocate(value, stamp, kind), is_recorded: true, value: PhantomData }
+    fn recorded(value: Option<V>, stamp: Stamp, mark: Mark) -> Self {
+        Self { version: RecordedNode::allocate(value, stamp, mark), is_recorded: true, value: PhantomData }
     }
 
     /// The version, to be installed.

@@ -27,12 +27,16 @@ use crate::{ForeignStore, Versioned, tuning};
 pub struct Snapshot {
     engine: Arc<Engine>,
     registered: Registered,
+    /// The time by which the snapshot judges whether keys have expired.
+    time: u64,
 }
 
 impl Snapshot {
     pub(crate) fn take(engine: Arc<Engine>) -> Self {
+        // Before: it may ask the user's source.
+        let time = engine.time_to_forget();
         let registered = engine.registry.take(&engine.clock);
-        Self { engine, registered }
+        Self { engine, registered, time }
     }
 
     /// The snapshot's tick: it sees the versions with a [tick](crate::Version::tick) up to this one.
@@ -253,6 +257,10 @@ where
     #[inline]
     fn read(&self, slot: &SlotHeader, head: Head<'_>) -> Option<(&'s K, Versioned<'s, V>)> {
         let version = chain::at_from(head, self.snapshot.tick(), &self.snapshot.engine.clock)?;
+        let recording = self.map.component().recording();
+        if recording.is_some_and(|recording| recording.is_expired(version, self.snapshot.time)) {
+            return None;
+        }
         // SAFETY: a version of this map that the snapshot sees is not retired while the snapshot lives.
         let value = unsafe { VersionNode::<V>::value(version) }?;
         watch::lent(version);

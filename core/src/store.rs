@@ -177,8 +177,7 @@ impl Store {
         V: Send + Sync + 'static,
         C: Checking<K, V>,
     {
-        let make = |id| keeping::<V, _>(self.hashed::<K, V>(id), options.history);
-        self.register_new(name, C::KIND, C::types(), make, |map| options.checks.over(map), C::kept)
+        self.register_new(name, C::KIND, C::types(), |id| self.hashed::<K, V>(id), options)
     }
 
     /// Registers an ordered map with options; see [`map_with`](Self::map_with).
@@ -209,8 +208,7 @@ impl Store {
         V: Send + Sync + 'static,
         C: Checking<K, V>,
     {
-        let make = |id| keeping::<V, _>(Self::sorted::<K, V>(id), options.history);
-        self.register_new(name, C::ORDERED, C::types(), make, |map| options.checks.over(map), C::kept)
+        self.register_new(name, C::ORDERED, C::types(), Self::sorted::<K, V>, options)
     }
 
     /// Finds the checked map with this name.
@@ -325,9 +323,9 @@ impl Store {
     where
         S: Send + Sync + 'static,
     {
-        let make = |id| keeping::<S, _>(self.hashed::<(), S>(id), Some(history));
-        let map =
-            self.register_new(name, ComponentKind::Cell, type_name::<S>(), make, |map| map, |map| map.shared())?;
+        let options = MapOptions::<(), S>::new().history(history);
+        let make = |id| self.hashed::<(), S>(id);
+        let map = self.register_new(name, ComponentKind::Cell, type_name::<S>(), make, options)?;
         Ok(Cell::new(map, initial))
     }
 
@@ -404,22 +402,29 @@ impl Store {
     }
 
     /// Registers a component under a name that must be free.
-    fn register_new<K, V, I, M>(
+    fn register_new<K, V, I, C>(
         &self,
         name: &str,
         kind: ComponentKind,
         types: &'static str,
         make: impl FnOnce(u16) -> (Component, I),
-        finish: impl FnOnce(Map<K, V, I>) -> M,
-        keep: impl FnOnce(&M) -> Arc<dyn Any + Send + Sync>,
-    ) -> Result<M, RegisterError> {
+        options: MapOptions<K, V, C>,
+    ) -> Result<C::Map<I>, RegisterError>
+    where
+        C: Checking<K, V>,
+        I: Send + Sync + 'static,
+    {
         match self.shared.components.entry(name.to_owned()) {
             Entry::Occupied(entry) => Err(RegisterError::Taken { name: name.to_owned(), found: entry.get().kind }),
             Entry::Vacant(entry) => {
+                let make = |id| {
+                    let (component, index) = make(id);
+                    (options.shape(component), index)
+                };
                 let map = self.make(name, make)?;
                 let component = Arc::clone(map.component());
-                let map = finish(map);
-                entry.insert(Registered { kind, types, component, map: keep(&map) });
+                let map = options.checks.over(map);
+                entry.insert(Registered { kind, types, component, map: C::kept(&map) });
                 Ok(map)
             }
         }
@@ -640,14 +645,6 @@ impl Default for Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("components", &self.shared.components.len()).field("tick", &self.tick()).finish()
-    }
-}
-
-/// A component, with history if that is asked for.
-fn keeping<V, I>((component, index): (Component, I), history: Option<History>) -> (Component, I) {
-    match history {
-        Some(history) => (component.keeping::<V>(history.keep()), index),
-        None => (component, index),
     }
 }
 

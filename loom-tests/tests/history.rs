@@ -8,13 +8,15 @@ use stillpoint::{History, HistoryError, ManualTime, Map, MapOptions, Store};
 use stillpoint_loom_tests::{explore, join, spawn, twin};
 
 const KEY: u64 = 1;
+const MILLISECOND: Duration = Duration::from_millis(1);
 const UNTRUE: &str = "the past is untrue";
 
 /// A map with so much history.
-fn keeping(history: History) -> (Store, Map<u64, u64>) {
-    let store = Store::with_time(ManualTime::starting_at(UNIX_EPOCH));
+fn keeping(history: History) -> (Store, Map<u64, u64>, ManualTime) {
+    let time = ManualTime::starting_at(UNIX_EPOCH);
+    let store = Store::with_time(time.clone());
     let map = store.map_with("map", MapOptions::new().history(history)).expect("a fresh name");
-    (store, map)
+    (store, map, time)
 }
 
 /// What the key held at a tick, if that is told.
@@ -33,7 +35,7 @@ fn told(store: &Store, map: &Map<u64, u64>, tick: u64) -> Option<Option<u64>> {
 #[test]
 fn a_read_of_the_past_is_true_or_refused() {
     explore(2, || {
-        let (store, map) = keeping(History::last(1));
+        let (store, map, _) = keeping(History::last(1));
         map.pin().put(KEY, 1);
         let still = store.snapshot();
         let version = map.pin().put(KEY, 2);
@@ -60,13 +62,14 @@ twin!(untrue_when_gaps_are_not_seen: a_read_of_the_past_is_true_or_refused witho
 #[test]
 fn a_read_of_a_purged_key_is_true_or_refused() {
     explore(2, || {
-        let (store, map) = keeping(History::within(Duration::ZERO));
+        let (store, map, time) = keeping(History::within(MILLISECOND));
         let tick = map.pin().put(KEY, 1).tick();
         drop(store.snapshot());
         let writer = spawn({
             let (store, map) = (store.clone(), map.clone());
             move || {
                 map.pin().remove(&KEY);
+                time.advance(MILLISECOND);
                 store.maintain();
             }
         });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::checked::CheckedMap;
 use crate::checked::refused::Reason;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::raw::bound::Bound;
 use crate::{ComponentKind, Map};
 
 /// A write, as a validator sees it: what the key holds, and what it would hold.
@@ -36,7 +36,9 @@ pub struct Unchecked(());
 pub struct Checked<K, V, D = Infallible> {
     validators: Vec<Validator<K, V>>,
     merge: Option<Merge<V, D>>,
-    bound: Option<Bound>,
+    bound: Option<Arc<Bound>>,
+    /// Whether keys expire, and after how many milliseconds if a write says nothing else.
+    expiry: Option<Option<u64>>,
 }
 
 type Validator<K, V> = Box<dyn Fn(&Proposal<'_, K, V>) -> Result<(), Reason> + Send + Sync>;
@@ -44,7 +46,7 @@ type Merge<V, D> = Box<dyn Fn(Option<&V>, &D) -> Result<V, Reason> + Send + Sync
 
 impl<K, V, D> Checked<K, V, D> {
     pub(crate) fn new() -> Self {
-        Self { validators: Vec::new(), merge: None, bound: None }
+        Self { validators: Vec::new(), merge: None, bound: None, expiry: None }
     }
 
     pub(crate) fn validate(&mut self, validator: Validator<K, V>) {
@@ -52,11 +54,11 @@ impl<K, V, D> Checked<K, V, D> {
     }
 
     pub(crate) fn keys_max(&mut self, max: usize) {
-        self.bound = Some(Bound { max, places: AtomicUsize::new(0) });
+        self.bound = Some(Arc::new(Bound::of(max)));
     }
 
     pub(crate) fn merge_by<E>(self, merge: Merge<V, E>) -> Checked<K, V, E> {
-        Checked { validators: self.validators, merge: Some(merge), bound: self.bound }
+        Checked { validators: self.validators, merge: Some(merge), bound: self.bound, expiry: self.expiry }
     }
 
     /// Asks all validators, in the order in which they were given.
@@ -74,10 +76,27 @@ impl<K, V, D> Checked<K, V, D> {
 
     /// Takes a place for a key that comes, or sees to it that the place of one that goes is given back. `None` if there is no place left.
     pub(crate) fn place(&self, was_there: bool, stays: bool) -> Option<Place<'_>> {
-        match &self.bound {
-            Some(bound) if was_there != stays => bound.place(stays),
-            _ => Some(Place { bound: None, comes: stays }),
+        let bound = self.bound.as_deref().filter(|_| was_there != stays);
+        if let Some(bound) = bound
+            && stays
+        {
+            bound.take()?;
         }
+        Some(Place { bound, comes: stays })
+    }
+
+    pub(crate) fn ttl(&mut self, default: Option<u64>) {
+        self.expiry = Some(default);
+    }
+
+    /// Whether keys expire.
+    pub(crate) fn expires(&self) -> bool {
+        self.expiry.is_some()
+    }
+
+    /// After how many milliseconds a key expires if a write says nothing else.
+    pub(crate) fn default_ttl(&self) -> Option<u64> {
+        self.expiry.flatten()
     }
 
     /// The bound on keys.
@@ -96,34 +115,6 @@ impl<K, V, D> fmt::Debug for Checked<K, V, D> {
     }
 }
 
-/// A bound on keys, and how many places are taken.
-struct Bound {
-    max: usize,
-    places: AtomicUsize,
-}
-
-impl Bound {
-    /// Takes a place, if one is left.
-    fn take(&self) -> Option<()> {
-        // Relaxed: a count; nothing is read on the strength of it.
-        let mut places = self.places.load(Ordering::Relaxed);
-        while places < self.max {
-            match self.places.compare_exchange(places, places + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(()),
-                Err(other) => places = other,
-            }
-        }
-        None
-    }
-
-    fn place(&self, comes: bool) -> Option<Place<'_>> {
-        if comes {
-            self.take()?;
-        }
-        Some(Place { bound: Some(self), comes })
-    }
-}
-
 /// A place that a write has taken, or will give back. Taken back if the write does not come about.
 pub(crate) struct Place<'b> {
     bound: Option<&'b Bound>,
@@ -136,8 +127,7 @@ impl Place<'_> {
         if let Some(bound) = self.bound.take()
             && !self.comes
         {
-            // Relaxed: as in `place`.
-            bound.places.fetch_sub(1, Ordering::Relaxed);
+            bound.leave();
         }
     }
 }
@@ -147,8 +137,7 @@ impl Drop for Place<'_> {
         if let Some(bound) = self.bound
             && self.comes
         {
-            // Relaxed: as in `place`.
-            bound.places.fetch_sub(1, Ordering::Relaxed);
+            bound.leave();
         }
     }
 }
@@ -173,12 +162,24 @@ pub trait Checking<K, V>: sealed::Sealed + Sized {
     #[doc(hidden)]
     fn checks(self) -> Checked<K, V, Self::Delta>;
 
+    /// Whether keys expire, and the bound on them.
+    #[doc(hidden)]
+    fn facts(&self) -> Facts;
+
     #[doc(hidden)]
     fn over<I>(self, map: Map<K, V, I>) -> Self::Map<I>;
 
     /// What the store keeps of the map under its name.
     #[doc(hidden)]
     fn kept<I: Send + Sync + 'static>(map: &Self::Map<I>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// What a component must know of its checks.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Facts {
+    pub(crate) expires: bool,
+    pub(crate) bound: Option<Arc<Bound>>,
 }
 
 mod sealed {
@@ -204,6 +205,10 @@ where
 
     fn checks(self) -> Checked<K, V> {
         Checked::new()
+    }
+
+    fn facts(&self) -> Facts {
+        Facts::default()
     }
 
     fn over<I>(self, map: Map<K, V, I>) -> Map<K, V, I> {
@@ -233,6 +238,10 @@ where
 
     fn checks(self) -> Self {
         self
+    }
+
+    fn facts(&self) -> Facts {
+        Facts { expires: self.expires(), bound: self.bound.clone() }
     }
 
     fn over<I>(self, map: Map<K, V, I>) -> CheckedMap<K, V, D, I> {

@@ -14,6 +14,7 @@ mod map;
 mod pin;
 mod refused;
 
+pub(crate) use checks::Facts;
 pub use checks::{Checked, Checking, Proposal, Unchecked};
 pub use map::CheckedMap;
 pub use pin::CheckedPin;

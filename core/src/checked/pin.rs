@@ -2,14 +2,16 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use crate::checked::{Checked, Proposal, Refused};
 use crate::index::{Hashed, Index, Lookup};
 use crate::map::MapPin;
 use crate::pending::Pending;
 use crate::raw::chain::Latest;
-use crate::raw::lineage::ChangeKind;
+use crate::raw::lineage::{ChangeKind, Mark, NEVER};
 use crate::raw::slot::SlotHeader;
+use crate::time::millis_in;
 use crate::{Conflict, Version, Versioned};
 
 /// A pinned checked map: where the operations are. See [`CheckedMap::pin`](crate::CheckedMap::pin).
@@ -61,7 +63,7 @@ where
     where
         I: Lookup<K, Q>,
     {
-        self.pin.get(key)
+        self.versioned(key).map(Versioned::value)
     }
 
     /// Returns the key's value and version; see [`MapPin::versioned`].
@@ -70,7 +72,8 @@ where
     where
         I: Lookup<K, Q>,
     {
-        self.pin.versioned(key)
+        let now = self.now();
+        self.live(self.pin.worker().latest(self.pin.find(key)?), now)
     }
 
     /// Whether the key has a value.
@@ -79,7 +82,7 @@ where
     where
         I: Lookup<K, Q>,
     {
-        self.pin.contains(key)
+        self.versioned(key).is_some()
     }
 
     /// Sets the key's value, whatever it was, and returns the new version.
@@ -99,7 +102,25 @@ where
     /// # }
     /// ```
     pub fn put(&self, key: K, value: V) -> Result<Version, Refused<'_, V>> {
-        let written = self.write(Target::Key(key), Some(value), None, |_, value| Ok(Plan::Write(value)))?;
+        let written = self.write(Target::Key(key), Some(value), self.mark(None), |_, value| Ok(Plan::Write(value)))?;
+        Ok(written.version())
+    }
+
+    /// As [`put`](Self::put), for so long: then the key expires.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// # Panics
+    /// If the map was not built with [`ttl`](crate::MapOptions::ttl).
+    ///
+    /// # Examples
+    /// See [`MapOptions::ttl`](crate::MapOptions::ttl).
+    #[track_caller]
+    pub fn put_for(&self, key: K, value: V, ttl: Duration) -> Result<Version, Refused<'_, V>> {
+        assert!(self.checks.expires(), "the keys of map {:?} do not expire", self.pin.map().name());
+        let mark = Mark { expires: self.now().saturating_add(millis_in(ttl)), ..Mark::NONE };
+        let written = self.write(Target::Key(key), Some(value), mark, |_, value| Ok(Plan::Write(value)))?;
         Ok(written.version())
     }
 
@@ -108,10 +129,11 @@ where
     /// # Errors
     /// [`Refused::Conflict`] with what is there; [`Refused::Invalid`], [`Refused::Full`].
     pub fn insert(&self, key: K, value: V) -> Result<Version, Refused<'_, V>> {
-        let written = self.write(Target::Key(key), Some(value), None, |seen, value| match (seen.old, value) {
-            (Some(seen), Some(value)) => Err(Refused::Conflict(Conflict { actual: Some(seen), value })),
-            (_, value) => Ok(Plan::Write(value)),
-        })?;
+        let written =
+            self.write(Target::Key(key), Some(value), self.mark(None), |seen, value| match (seen.old, value) {
+                (Some(seen), Some(value)) => Err(Refused::Conflict(Conflict { actual: Some(seen), value })),
+                (_, value) => Ok(Plan::Write(value)),
+            })?;
         Ok(written.version())
     }
 
@@ -144,7 +166,7 @@ where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let Some(slot) = self.pin.find(key) else { return Ok(None) };
-        let written = self.write(Target::Slot(slot), None, None, |seen, _| match seen.old {
+        let written = self.write(Target::Slot(slot), None, self.mark(None), |seen, _| match seen.old {
             Some(seen) => match change(&seen) {
                 Ok(value) => Ok(Plan::Write(Some(value))),
                 Err(error) => Err(Refused::Declined { error: error.into() }),
@@ -160,7 +182,7 @@ where
     /// [`Refused::Invalid`], [`Refused::Full`], with what the closure made.
     pub fn upsert(&self, key: K, mut make: impl FnMut(Option<&V>) -> V) -> Result<Versioned<'_, V>, Refused<'_, V>> {
         let plan = |seen: Seen<'_, V>, _| Ok(Plan::Write(Some(make(seen.old.map(Versioned::value)))));
-        Ok(self.write(Target::Key(key), None, None, plan)?.value())
+        Ok(self.write(Target::Key(key), None, self.mark(None), plan)?.value())
     }
 
     /// Merges a delta into the key's value, by the function that the map was built with. Returns the new value.
@@ -175,7 +197,7 @@ where
             Ok(value) => Ok(Plan::Write(Some(value))),
             Err(error) => Err(Refused::Declined { error }),
         };
-        Ok(self.write(Target::Key(key), None, Some(ChangeKind::Merge), plan)?.value())
+        Ok(self.write(Target::Key(key), None, self.mark(Some(ChangeKind::Merge)), plan)?.value())
     }
 
     /// Replaces the key's value if it is at the expected version.
@@ -189,7 +211,7 @@ where
         let Some(slot) = self.pin.find(key) else {
             return Err(Refused::Conflict(Conflict { actual: None, value }));
         };
-        let written = self.write(Target::Slot(slot), Some(value), None, |seen, value| match value {
+        let written = self.write(Target::Slot(slot), Some(value), self.mark(None), |seen, value| match value {
             Some(value) if seen.old.is_none_or(|seen| seen.version() != expected) => {
                 Err(Refused::Conflict(Conflict { actual: seen.old, value }))
             }
@@ -208,7 +230,7 @@ where
     {
         let Some(slot) = self.pin.find(key) else { return Ok(None) };
         let plan = |seen: Seen<'_, V>, _| Ok(if seen.old.is_some() { Plan::Write(None) } else { Plan::Leave });
-        Ok(self.write(Target::Slot(slot), None, None, plan)?.old)
+        Ok(self.write(Target::Slot(slot), None, self.mark(None), plan)?.old)
     }
 
     /// Writes what the plan makes of what a slot holds: a value, or a removal.
@@ -219,7 +241,7 @@ where
         mut plan: impl FnMut(Latest<'p>) -> Result<Option<V>, Refused<'p, V>>,
     ) -> Result<Version, Refused<'p, V>> {
         let plan = |seen: Seen<'p, V>, _| plan(seen.latest).map(Plan::Write);
-        let written = self.write(Target::Slot(slot), None, Some(kind), plan)?;
+        let written = self.write(Target::Slot(slot), None, self.mark(Some(kind)), plan)?;
         match written.new {
             Some((version, _)) => Ok(version),
             None => unreachable!("{ALWAYS_WRITES}"),
@@ -233,7 +255,7 @@ where
         &'p self,
         target: Target<'p, K>,
         mut spare: Option<V>,
-        kind: Option<ChangeKind>,
+        mark: Mark,
         mut plan: impl FnMut(Seen<'p, V>, Option<V>) -> Result<Plan<V>, Refused<'p, V>>,
     ) -> Result<Written<'p, V>, Refused<'p, V>> {
         let mut slot = match &target {
@@ -241,8 +263,9 @@ where
             Target::Slot(slot) => Some(*slot),
         };
         loop {
+            let now = self.now();
             let seen = slot.map_or(Latest::Empty, |slot| self.pin.worker().latest(slot));
-            let old = self.pin.seen(seen);
+            let old = self.live(seen, now);
             let Plan::Write(new) = plan(Seen { latest: seen, old }, spare.take())? else {
                 return Ok(Written { old, new: None });
             };
@@ -254,20 +277,24 @@ where
             if let Err(error) = self.checks.judge(&proposal) {
                 return Err(Refused::Invalid { error, value: new });
             }
-            let Some(place) = self.checks.place(old.is_some(), new.is_some()) else {
+            let Some(place) = self.checks.place(self.pin.seen(seen).is_some(), new.is_some()) else {
                 let Some(value) = new else { unreachable!("a key that goes needs no place") };
                 return Err(Refused::Full { keys_max: self.checks.bound(), value });
             };
-            let new = Pending::of_kind(self.pin.map().component(), new, kind);
+            let new = Pending::marked(self.pin.map().component(), new, mark);
             // Only what was let pass makes a slot. It was judged as an absent key's.
-            let (into, seen) = match slot {
-                Some(slot) if !matches!(seen, Latest::Purged) => (slot, seen),
-                Some(purged) => self.made(self.pin.renew(purged)),
-                None => self.made(self.pin.slot_for(key.clone())),
+            let made = match slot {
+                Some(slot) if !matches!(seen, Latest::Purged) => Ok(slot),
+                Some(purged) => Err(self.pin.renew(purged)),
+                None => Err(self.pin.slot_for(key.clone())),
+            };
+            let (into, seen) = match made {
+                Ok(slot) => (slot, seen),
+                Err(slot) => (slot, self.pin.worker().latest(slot)),
             };
             slot = Some(into);
-            let is_as_judged = self.pin.seen(seen).map(Versioned::version) == old.map(Versioned::version);
-            if !is_as_judged || matches!(seen, Latest::Purged) {
+            let is_as_judged = made.is_ok() || self.pin.seen(seen).is_none() && !matches!(seen, Latest::Purged);
+            if !is_as_judged {
                 spare = new.into_value();
                 continue;
             }
@@ -282,8 +309,28 @@ where
         }
     }
 
-    fn made<'p>(&'p self, slot: &'p SlotHeader) -> (&'p SlotHeader, Latest<'p>) {
-        (slot, self.pin.worker().latest(slot))
+    /// The time by which an operation judges whether keys have expired: read before what it judges.
+    #[inline]
+    fn now(&self) -> u64 {
+        if self.checks.expires() { self.pin.map().engine().time.now() } else { 0 }
+    }
+
+    /// What a slot holds, if it holds a value whose time is not over.
+    #[inline]
+    fn live<'p>(&'p self, latest: Latest<'p>, now: u64) -> Option<Versioned<'p, V>> {
+        let recording = self.pin.map().component().recording();
+        match latest {
+            Latest::Version(newest) if recording.is_some_and(|recording| recording.is_expired(newest.version, now)) => {
+                None
+            }
+            latest => self.pin.seen(latest),
+        }
+    }
+
+    /// What a write says of itself: its kind, and when the key expires by the map's own time.
+    fn mark(&self, kind: Option<ChangeKind>) -> Mark {
+        let expires = self.checks.default_ttl().map_or(NEVER, |ttl| self.now().saturating_add(ttl));
+        Mark { kind, expires }
     }
 }
 

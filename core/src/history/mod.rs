@@ -11,6 +11,7 @@ mod rollback;
 use std::time::Duration;
 
 use crate::raw::lineage::Keep;
+use crate::time::millis_in;
 
 pub use origin::Origin;
 pub use past::{Past, PastOf};
@@ -35,7 +36,7 @@ impl History {
         Self { last: if versions == 0 { 1 } else { versions }, within: None }
     }
 
-    /// Every version until so long after it was replaced, to the millisecond. A removed key is forgotten so long after its removal.
+    /// Every version until so long after it was replaced, to the millisecond, and one at least. A removed key is forgotten so long after its removal.
     pub const fn within(age: Duration) -> Self {
         Self { last: u64::MAX, within: Some(age) }
     }
@@ -46,7 +47,7 @@ impl History {
     }
 
     pub(crate) fn keep(self) -> Keep {
-        let millis = self.within.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let millis = self.within.map(|age| millis_in(age).max(1));
         Keep { last: self.last, millis }
     }
 }

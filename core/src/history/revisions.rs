@@ -84,7 +84,7 @@ where
     /// How the map keeps history.
     pub(crate) fn recording(&self) -> Result<&Recording, HistoryError> {
         let not_kept = || HistoryError::NotKept { component: self.map().name().to_owned() };
-        self.map().component().recording().ok_or_else(not_kept)
+        self.map().component().recording().filter(|recording| !recording.keep.is_nothing()).ok_or_else(not_kept)
     }
 
     /// The history of a slot's key, as far as it is told: newest first, from what the slot holds now.

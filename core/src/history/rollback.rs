@@ -8,7 +8,7 @@ use crate::index::{Index, Lookup};
 use crate::map::MapPin;
 use crate::pending::Pending;
 use crate::raw::chain::Latest;
-use crate::raw::lineage::ChangeKind;
+use crate::raw::lineage::{ChangeKind, Mark};
 use crate::raw::slot::SlotHeader;
 use crate::time::millis_of;
 use crate::{CellPin, CheckedPin, Refused, Version};
@@ -120,7 +120,7 @@ where
 
     /// Installs what a key held before over what it holds now; `None` if that has changed.
     fn bring_back<'p>(&'p self, slot: &'p SlotHeader, latest: Latest<'p>, value: Option<&V>) -> Option<Version> {
-        let new = Pending::of_kind(self.map().component(), value.cloned(), Some(ChangeKind::Rollback));
+        let new = Pending::marked(self.map().component(), value.cloned(), Mark::of_kind(ChangeKind::Rollback));
         let (version, _) = self.try_install(slot, latest, new).ok()?;
         self.worker().tidy();
         Some(version)

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use crate::raw::arena::{Arena, Fresh};
+use crate::raw::bound::Bound;
 use crate::raw::chain::VersionHeader;
 use crate::raw::era::Retired;
-use crate::raw::lineage::{Keep, RecordedNode, Recording};
+use crate::raw::lineage::{Mark, RecordedNode, Recording};
 use crate::raw::page::PageLayout;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::stamp::Stamp;
@@ -30,6 +31,7 @@ pub(crate) struct Component {
     pub(crate) arena: Arena,
     /// Whether it keeps history, and how.
     recording: Option<Recording>,
+    bound: Option<Arc<Bound>>,
     make_tombstone: fn() -> *mut VersionHeader,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
@@ -81,7 +83,8 @@ impl Component {
             index,
             arena: Arena::new(Layout::new::<Slot<K>>(), id),
             recording: None,
-            make_tombstone: || VersionNode::<V>::allocate(None),
+            bound: None,
+            make_tombstone: || VersionNode::<V>::allocate_unrecorded(None),
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
             counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
@@ -90,13 +93,24 @@ impl Component {
         }
     }
 
-    /// The same component, keeping history. It has the values of type `V` that it was made with, and no slot yet.
-    pub(crate) fn keeping<V>(mut self, keep: Keep) -> Self {
+    /// The same component, recording. It has the values of type `V` that it was made with, and no slot yet.
+    pub(crate) fn recorded<V>(mut self, recording: Recording) -> Self {
         debug_assert_eq!(self.slots(), 0, "no version without a lineage");
-        self.recording = Some(Recording::of::<V>(keep));
-        self.make_tombstone = || RecordedNode::<V>::allocate(None, Stamp::UNDECIDED, None);
+        self.recording = Some(recording);
+        self.make_tombstone = || RecordedNode::<V>::allocate(None, Stamp::UNDECIDED, Mark::NONE);
         self.drop_version = RecordedNode::<V>::drop_node;
         self
+    }
+
+    /// The same component, with a bound on its keys, which whoever writes looks at.
+    pub(crate) fn bounded(mut self, bound: Option<Arc<Bound>>) -> Self {
+        self.bound = bound;
+        self
+    }
+
+    /// The bound on keys.
+    pub(crate) fn bound(&self) -> Option<&Bound> {
+        self.bound.as_deref()
     }
 
     /// How the component keeps history, if it does.

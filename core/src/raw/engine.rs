@@ -10,6 +10,7 @@ use crate::raw::clock::Clock;
 use crate::raw::component::Component;
 use crate::raw::dropped::Dropped;
 use crate::raw::era::{Eras, Retired};
+use crate::raw::lineage::Recording;
 use crate::raw::notes::NotesDesk;
 use crate::raw::pruning::Pruning;
 use crate::raw::record::{Record, Records};
@@ -37,7 +38,7 @@ pub(crate) struct Engine {
     pub(crate) backlog: Backlog,
     pub(crate) waiters: Waiters,
     pub(crate) time: Time,
-    /// Whether any component keeps history for a time.
+    /// Whether any component keeps anything for a time only.
     forgets_by_time: AtomicBool,
     pub(crate) dropped: Dropped,
     /// Live transactions that bound how many there may be.
@@ -75,7 +76,7 @@ impl Engine {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         let id = u16::try_from(components.len()).ok().filter(|id| usize::from(*id) < COMPONENTS_MAX)?;
         let component = Arc::new(make(id));
-        if component.recording().is_some_and(|recording| recording.keep.millis.is_some()) {
+        if component.recording().is_some_and(Recording::asks_time) {
             // Relaxed: whoever writes to the component has its handle from here.
             self.forgets_by_time.store(true, Ordering::Relaxed);
         }
@@ -83,8 +84,8 @@ impl Engine {
         Some(component)
     }
 
-    /// The time by which history is forgotten: asks the source only if that matters to anybody.
-    fn time_to_forget(&self) -> u64 {
+    /// The time by which history is forgotten and keys expire: asks the source only if that matters to anybody.
+    pub(crate) fn time_to_forget(&self) -> u64 {
         // Relaxed: as above; who misses it forgets nothing.
         if self.forgets_by_time.load(Ordering::Relaxed) { self.time.now() } else { 0 }
     }
@@ -232,7 +233,7 @@ impl<'g> Worker<'g> {
         version: &VersionHeader,
         stamp: Stamp,
     ) {
-        if has_replaced || version.is_tombstone() {
+        if has_replaced || version.is_tombstone() || component.recording().is_some() {
             let mut pruning = Pruning::new(*self, component, slot);
             match component.recording() {
                 None => {
@@ -349,7 +350,7 @@ impl<'g> Worker<'g> {
 
     /// As [`work_off`](Self::work_off), and passes by no more than so many blocks that are not ready.
     fn work_off_within(&self, blocks: usize, looks: usize) -> usize {
-        if self.engine.backlog.len() == 0 {
+        if self.engine.backlog.len() == 0 || self.is_sweeping() {
             return 0;
         }
         // Before a block is taken: it asks the user's source.
@@ -413,6 +414,7 @@ impl<'g> Worker<'g> {
                 pruning.enqueue(waiting.waits_for);
                 return Looked::WaitsOn;
             }
+            WaitsFor::Time(_) if self.expire(component, slot) => return Looked::Served,
             WaitsFor::Snapshot(tick) => Some(tick),
             WaitsFor::Floor(_) | WaitsFor::Time(_) | WaitsFor::Look => None,
         };
@@ -572,7 +574,8 @@ impl<'g> Worker<'g> {
     /// many slots had what they waited for.
     pub(crate) fn work_off_thoroughly(&self, blocks: usize) -> usize {
         self.flush_backlog();
-        self.work_off_within(blocks, self.engine.backlog.blocks())
+        // Twice: what is put back while the blocks in front are looked at stands before those that came in meanwhile.
+        self.work_off_within(blocks, 2 * self.engine.backlog.blocks())
     }
 
     /// Hands the thread's partly filled block of the backlog to everybody.

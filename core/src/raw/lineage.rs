@@ -52,6 +52,30 @@ pub enum ChangeKind {
     Merge,
     /// What the key held before was brought back, or that it was absent.
     Rollback,
+    /// The key's time was over, and it was removed.
+    Expire,
+}
+
+/// What a version says of itself that does not follow from what it replaces.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    /// What kind of change it is, if that is more than it looks like.
+    pub(crate) kind: Option<ChangeKind>,
+    /// From which time on its key is absent.
+    pub(crate) expires: u64,
+}
+
+/// A time that does not come.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+impl Mark {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self { kind: None, expires: NEVER };
+
+    /// A change of this kind.
+    pub(crate) const fn of_kind(kind: ChangeKind) -> Self {
+        Self { kind: Some(kind), ..Self::NONE }
+    }
 }
 
 /// What a version says of itself.
@@ -62,6 +86,10 @@ pub(crate) struct Lineage {
     pub(crate) time: u64,
     pub(crate) origin: Option<NonZeroU64>,
     pub(crate) kind: Option<ChangeKind>,
+    /// The kind, if it does not follow.
+    marked: Option<ChangeKind>,
+    /// From which time on the key is absent, whatever the version holds.
+    pub(crate) expires: u64,
     look_due: AtomicU64,
 }
 
@@ -76,9 +104,7 @@ impl Lineage {
         // Relaxed: a hint.
         let due = last.map_or(0, |last| last.look_due.load(Ordering::Relaxed));
         self.look_due.store(due, Ordering::Relaxed);
-        self.kind = self.kind.filter(|kind| matches!(kind, ChangeKind::Merge | ChangeKind::Rollback)).or(Some(match (
-            was_there, removes,
-        ) {
+        self.kind = self.marked.or(Some(match (was_there, removes) {
             (_, true) => ChangeKind::Delete,
             (false, false) => ChangeKind::Create,
             (true, false) => ChangeKind::Update,
@@ -108,11 +134,18 @@ pub(crate) struct RecordedNode<V> {
 
 impl<V> RecordedNode<V> {
     /// Allocates a version that is not yet installed; `None` is a tombstone.
-    pub(crate) fn allocate(value: Option<V>, stamp: Stamp, kind: Option<ChangeKind>) -> *mut VersionHeader {
-        let lineage = Lineage { revision: 1, time: 0, origin: None, kind, look_due: AtomicU64::new(0) };
+    pub(crate) fn allocate(value: Option<V>, stamp: Stamp, mark: Mark) -> *mut VersionHeader {
+        let Mark { kind: marked, expires } = mark;
+        let look_due = AtomicU64::new(0);
+        let lineage = Lineage { revision: 1, time: 0, origin: None, kind: None, marked, expires, look_due };
         let version = Box::into_raw(Box::new(Self { node: VersionNode::new(value, stamp), lineage }));
         watch::allocated(version);
         version.cast()
+    }
+
+    /// Allocates what removes a key whose time is over.
+    fn allocate_expiry() -> *mut VersionHeader {
+        Self::allocate(None, Stamp::UNDECIDED, Mark::of_kind(ChangeKind::Expire))
     }
 
     /// Takes back a version that was never published, with its value.
@@ -144,6 +177,14 @@ pub(crate) struct Keep {
 }
 
 impl Keep {
+    /// Nothing but what keys hold, of a component that records for another reason.
+    pub(crate) const NOTHING: Self = Self { last: 1, millis: Some(0) };
+
+    /// Whether this is [`NOTHING`](Self::NOTHING).
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.millis == Some(0)
+    }
+
     /// Whether a version is kept that has so many newer ones above it, the lowest of which came at this time.
     pub(crate) fn keeps(&self, newer: u64, replaced: u64, now: u64) -> bool {
         newer < self.last && self.is_young(replaced, now)
@@ -168,12 +209,19 @@ pub(crate) struct Recording {
     has_let_go: AtomicBool,
     /// From a version's header to its lineage.
     lineage_at: usize,
+    /// Makes what removes a key whose time is over, if keys expire.
+    pub(crate) expiry: Option<fn() -> *mut VersionHeader>,
 }
 
 impl Recording {
     /// Of versions with values of type `V`, which are all [`RecordedNode`]s.
     pub(crate) fn of<V>(keep: Keep) -> Self {
-        Self { keep, has_let_go: AtomicBool::new(false), lineage_at: offset_of!(RecordedNode<V>, lineage) }
+        Self {
+            keep,
+            has_let_go: AtomicBool::new(false),
+            lineage_at: offset_of!(RecordedNode<V>, lineage),
+            expiry: None,
+        }
     }
 
     /// From now on nothing is kept: nobody can ask for it any more.
@@ -186,6 +234,22 @@ impl Recording {
     pub(crate) fn has_let_go(&self) -> bool {
         // Relaxed: as above.
         self.has_let_go.load(Ordering::Relaxed)
+    }
+
+    /// As [`of`](Self::of), of keys that expire.
+    pub(crate) fn of_expiring<V>(keep: Keep) -> Self {
+        Self { expiry: Some(RecordedNode::<V>::allocate_expiry), ..Self::of::<V>(keep) }
+    }
+
+    /// Whether anything is kept for a time only.
+    pub(crate) fn asks_time(&self) -> bool {
+        self.keep.millis.is_some() || self.expiry.is_some()
+    }
+
+    /// Whether the time of a version's key is over.
+    #[inline]
+    pub(crate) fn is_expired(&self, version: &VersionHeader, now: u64) -> bool {
+        self.expiry.is_some() && self.lineage(version).expires <= now
     }
 
     /// A version's lineage. The version is one of the component's.

@@ -4,6 +4,7 @@
 
 pub(crate) mod arena;
 pub(crate) mod backlog;
+pub(crate) mod bound;
 pub(crate) mod chain;
 pub(crate) mod clock;
 pub(crate) mod commit;

@@ -4,11 +4,14 @@ use std::mem;
 use std::num::NonZeroU64;
 
 use crate::raw::backlog::WaitsFor;
-use crate::raw::chain::{Newest, Pruned, VersionHeader};
+use crate::raw::chain::{Latest, Newest, Pruned, VersionHeader};
+use crate::raw::component::Component;
 use crate::raw::engine::Worker;
-use crate::raw::lineage::Recording;
+use crate::raw::lineage::{NEVER, Recording};
 use crate::raw::pruning::Pruning;
+use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
+use crate::sync::rule::{self, Rule};
 use crate::tuning;
 
 impl<'g> Worker<'g> {
@@ -16,11 +19,53 @@ impl<'g> Worker<'g> {
     /// announced.
     #[cold]
     pub(crate) fn record_change(&self, recording: &Recording, new: *mut VersionHeader, replaced: Option<Newest<'g>>) {
-        let now = self.engine.time.now();
+        // At work in the backlog, the time was asked before.
+        let now = if self.is_sweeping() { self.engine.time.known() } else { self.engine.time.now() };
         // SAFETY: the worker's own record; nothing in here comes back.
         let origin = unsafe { self.record.with_owned(|owned| owned.origin) };
         // SAFETY: the caller's alone.
         unsafe { recording.follow(new, replaced.map(|replaced| replaced.version), now, origin) };
+    }
+
+    /// Removes a key whose time is over, as a write like any other; `false` if it is not, or has been written meanwhile. Runs no user code.
+    ///
+    /// The removal replaces exactly the version that was judged: a write that came meanwhile has a time of its own.
+    #[cold]
+    pub(crate) fn expire(&self, component: &'g Component, slot: &'g SlotHeader) -> bool {
+        let Some(recording) = component.recording() else { return false };
+        let Some(make) = recording.expiry else { return false };
+        let mut seen = self.latest(slot);
+        let Latest::Version(newest) = seen else { return false };
+        if newest.version.is_tombstone() || !recording.is_expired(newest.version, self.engine.time.known()) {
+            return false;
+        }
+        if !rule::holds(Rule::ExpireWhatWasJudged) {
+            seen = self.latest(slot);
+        }
+        let removal = make();
+        self.set_sweeping(true);
+        let replaced = self.replace(component, slot, seen, removal);
+        self.set_sweeping(false);
+        if replaced.is_err() {
+            // SAFETY: made above, and not published.
+            unsafe { component.drop_unpublished(removal) };
+            return false;
+        }
+        if let Some(bound) = component.bound() {
+            bound.leave();
+        }
+        true
+    }
+
+    /// Whether the thread removes a key whose time is over: then it is at work in the backlog already.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe { self.record.with_owned(|owned| owned.is_sweeping) }
+    }
+
+    fn set_sweeping(&self, is_sweeping: bool) {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe { self.record.with_owned(|owned| owned.is_sweeping = is_sweeping) }
     }
 
     /// Says who or what makes the thread's changes from now on; returns who did.
@@ -39,7 +84,7 @@ impl Pruning<'_, '_> {
             let pruned = self.prune(tuning::PRUNE_LOOKS, None);
             lineage.has_looked(self.kept);
             self.wait(pruned, newest, stamp);
-        } else if let Some(time) = recording.keep.look_again_at(lineage.time, lineage.time) {
+        } else if let Some(time) = self.ends_at(newest, recording.keep.look_again_at(lineage.time, lineage.time)) {
             self.enqueue(WaitsFor::Time(time));
         }
     }
@@ -53,26 +98,37 @@ impl Pruning<'_, '_> {
         self.component.recording().is_some_and(keeps)
     }
 
+    /// The earlier of a time and the one at which the time of the newest version's key is over.
+    fn ends_at(&self, newest: &VersionHeader, time: Option<u64>) -> Option<u64> {
+        let expires = |recording: &Recording| recording.expiry.map(|_| recording.lineage(newest).expires);
+        let expires = self.component.recording().filter(|_| !newest.is_tombstone()).and_then(expires);
+        expires.filter(|expires| *expires != NEVER).into_iter().chain(time).min()
+    }
+
     /// Leaves the slot to be looked at again, if it waits for something by itself, besides its watched versions: a tombstone above such waits
     /// for them first.
     pub(super) fn wait(&mut self, pruned: Pruned, newest: &VersionHeader, stamp: Stamp) -> Option<WaitsFor> {
-        let look_again_at = |recording: &Recording, replaced| {
-            recording.keep.look_again_at(replaced, self.worker.engine.time.known()).map(WaitsFor::Time)
-        };
-        let waits_for = match pruned {
-            Pruned::Single if !newest.is_tombstone() => None,
-            Pruned::Single => match self.component.recording() {
-                Some(recording) if self.keeps_removal(newest) => {
-                    look_again_at(recording, recording.lineage(newest).time)
-                }
-                _ => Some(WaitsFor::Floor(stamp.tick())),
-            },
-            Pruned::Kept => {
-                self.component.recording().and_then(|recording| look_again_at(recording, self.oldest_replaced))
+        let recording = self.component.recording();
+        let look_again_at = |replaced| recording?.keep.look_again_at(replaced, self.worker.engine.time.known());
+        let time = match (pruned, recording) {
+            (Pruned::Single, Some(recording)) if newest.is_tombstone() && self.keeps_removal(newest) => {
+                look_again_at(recording.lineage(newest).time)
             }
-            Pruned::Seen => None,
+            (Pruned::Kept, _) => look_again_at(self.oldest_replaced),
+            _ => None,
+        };
+        let time = self.ends_at(newest, time).map(WaitsFor::Time);
+        let waits_for = match pruned {
+            Pruned::Single if newest.is_tombstone() && !self.keeps_removal(newest) => {
+                Some(WaitsFor::Floor(stamp.tick()))
+            }
             Pruned::Unfinished | Pruned::Busy => Some(WaitsFor::Look),
-        }?;
+            Pruned::Single | Pruned::Kept | Pruned::Seen => None,
+        };
+        if let (Some(time), Some(_)) = (time, waits_for) {
+            self.enqueue(time);
+        }
+        let waits_for = waits_for.or(time)?;
         self.enqueue(waits_for);
         Some(waits_for)
     }

@@ -15,8 +15,9 @@ pub(crate) struct VersionNode<V> {
 }
 
 impl<V> VersionNode<V> {
-    /// Allocates a version that is not yet installed; `None` is a tombstone.
-    pub(crate) fn allocate(value: Option<V>) -> *mut VersionHeader {
+    /// Allocates a version that is not yet installed, of a component that keeps no history: those of the others have more to say. See
+    /// [`Pending`](crate::pending::Pending), which knows. `None` is a tombstone.
+    pub(crate) fn allocate_unrecorded(value: Option<V>) -> *mut VersionHeader {
         Self::allocate_stamped(value, Stamp::UNDECIDED)
     }
 
@@ -60,7 +61,7 @@ impl<V> VersionNode<V> {
     /// Takes back a version that was never published, with its value.
     ///
     /// # Safety
-    /// `header` came from [`allocate`](Self::allocate) with this `V`, and only the caller knows it.
+    /// `header` came from [`allocate_unrecorded`](Self::allocate_unrecorded) with this `V`, and only the caller knows it.
     pub(crate) unsafe fn take(header: *mut VersionHeader) -> Option<V> {
         // SAFETY: the caller owns the allocation.
         unsafe { Box::from_raw(header.cast::<Self>()) }.into_value()

@@ -92,6 +92,8 @@ pub enum Rule {
     AnnounceTransaction,
     /// A failed version that others may still install is retired only when they are gone.
     RetireFailedWhenSafe,
+    /// A key whose time is over is removed by a compare-and-swap on the version that was judged.
+    ExpireWhatWasJudged,
 }
 
 #[cfg(not(loom))]
