@@ -163,7 +163,7 @@ impl<S: Send + Sync + 'static> CellPin<'_, S> {
     /// # Cost
     /// As [`MapPin::put`](crate::MapPin::put), without the search.
     pub fn set(&self, value: S) -> Version {
-        self.pin.put_at(self.slot, self.pin.pending(Some(value))).0
+        self.pin.put_at(self.slot, value).0
     }
 
     /// Replaces the value by what the closure makes of it, and returns the new one.

@@ -147,9 +147,8 @@ where
     /// # }
     /// ```
     pub fn put(&self, pin: &MapPin<'_, K, V>, value: V) -> Version {
-        let new = pin.pending(Some(value));
         let slot = self.slot(pin).unwrap_or_else(|| pin.slot_for_hashed(self.hash, self.key.clone()));
-        let (version, found) = pin.put_at(slot, new);
+        let (version, found) = pin.put_at(slot, value);
         if !std::ptr::eq(slot, found) {
             self.place.set(found);
         }

@@ -37,6 +37,13 @@ pub fn work_at_backlog(store: &Store) {
     Worker::new(engine, &session, &guard).work_off(1);
 }
 
+/// Moves the era on, under a pin of its own, if the last one is safe.
+pub fn move_era(store: &Store) {
+    let engine = store.engine();
+    let session = engine.session();
+    engine.eras.advance(&session.pin());
+}
+
 /// The table of a map without its versions: numbers, each its own hash.
 ///
 /// A handle; all clones are the same table. What the table outgrows stays until the last one goes. Not `Send`, as loom's threads

@@ -234,12 +234,6 @@ impl<K, V, I> MapPin<'_, K, V, I> {
         self.map
     }
 
-    /// A version of the map that is not installed yet; `None` is a removal.
-    #[inline]
-    pub(crate) fn pending(&self, value: Option<V>) -> Pending<V> {
-        Pending::new(self.map.component(), value)
-    }
-
     /// How many keys have a value; see [`Map::len`].
     pub fn len(&self) -> usize {
         self.map.len()
@@ -396,7 +390,8 @@ where
     /// Sets the key's value, whatever it was, and returns the new version.
     ///
     /// # Cost
-    /// One allocation, and a slot for a new key.
+    /// For a value of up to 32 bytes without a `Drop`, no allocation, unless the key changes faster than memory gets free; else one. And a
+    /// slot for a new key.
     ///
     /// # Examples
     /// ```
@@ -408,21 +403,24 @@ where
     /// # }
     /// ```
     pub fn put(&self, key: K, value: V) -> Version {
-        let new = self.pending(Some(value));
         let slot = self.slot_for(key);
-        self.put_at(slot, new).0
+        self.put_at(slot, value).0
     }
 
-    /// Installs a version in a slot, or in another one of its key if it is purged: says in which.
-    pub(crate) fn put_at<'p>(&'p self, mut slot: &'p SlotHeader, new: Pending<V>) -> (Version, &'p SlotHeader) {
+    /// Installs a value in a slot, or in another one of its key if it is purged: says in which.
+    pub(crate) fn put_at<'p>(&'p self, mut slot: &'p SlotHeader, mut value: V) -> (Version, &'p SlotHeader) {
         loop {
             let latest = self.worker().latest(slot);
             if let Latest::Purged = latest {
                 slot = self.renew(slot);
-            } else if let Some(version) = self.install(slot, latest, &new) {
-                new.installed();
-                self.worker().tidy();
-                return (version, slot);
+                continue;
+            }
+            match self.try_install(slot, latest, self.pending(slot, Some(value))) {
+                Ok((version, _)) => {
+                    self.worker().tidy();
+                    return (version, slot);
+                }
+                Err(new) => value = new.into_some(),
             }
         }
     }
@@ -449,7 +447,7 @@ where
 
     /// Installs a value over what was seen, and reads it back.
     fn install_value<'p>(&'p self, slot: &'p SlotHeader, seen: Latest<'p>, value: V) -> Option<Versioned<'p, V>> {
-        let (version, value) = self.try_install(slot, seen, self.pending(Some(value))).ok()?;
+        let (version, value) = self.try_install(slot, seen, self.pending(slot, Some(value))).ok()?;
         self.worker().tidy();
         Some(Versioned::new(value?, version))
     }
@@ -620,7 +618,7 @@ where
     /// Sets the value of an absent key, or hands back what is there, and the value.
     fn insert_or_see(&self, key: K, value: V) -> Result<Versioned<'_, V>, (Versioned<'_, V>, V)> {
         let mut slot = self.slot_for(key);
-        let new = self.pending(Some(value));
+        let mut value = value;
         loop {
             let latest = self.worker().latest(slot);
             if let Latest::Purged = latest {
@@ -628,16 +626,15 @@ where
                 continue;
             }
             if let Some(seen) = self.seen(latest) {
-                let Some(value) = new.into_value() else { unreachable!("it was made with a value") };
                 return Err((seen, value));
             }
-            if let Some(version) = self.install(slot, latest, &new) {
-                let installed = new.installed();
-                // SAFETY: installed under this pin, so not reclaimed under it; a `VersionNode<V>` with a value.
-                let value = unsafe { VersionNode::<V>::value(&*installed) };
-                let Some(value) = value else { unreachable!("it was made with a value") };
-                self.worker().tidy();
-                return Ok(Versioned::new(value, version));
+            match self.try_install(slot, latest, self.pending(slot, Some(value))) {
+                Ok((version, new)) => {
+                    let Some(new) = new else { unreachable!("it was made with a value") };
+                    self.worker().tidy();
+                    return Ok(Versioned::new(new, version));
+                }
+                Err(new) => value = new.into_some(),
             }
         }
     }
@@ -708,20 +705,20 @@ where
         &'p self,
         slot: &'p SlotHeader,
         is_expected: impl Fn(Versioned<'p, V>) -> bool,
-        value: V,
+        mut value: V,
     ) -> Result<Version, Conflict<'p, V>> {
-        let new = self.pending(Some(value));
         loop {
             let latest = self.worker().latest(slot);
             let actual = self.seen(latest);
             if !actual.is_some_and(&is_expected) {
-                let Some(value) = new.into_value() else { unreachable!("it was made with a value") };
                 return Err(self.conflict(actual, value));
             }
-            if let Some(version) = self.install(slot, latest, &new) {
-                new.installed();
-                self.worker().tidy();
-                return Ok(version);
+            match self.try_install(slot, latest, self.pending(slot, Some(value))) {
+                Ok((version, _)) => {
+                    self.worker().tidy();
+                    return Ok(version);
+                }
+                Err(new) => value = new.into_some(),
             }
         }
     }
@@ -779,7 +776,7 @@ where
             if !test(&seen) {
                 return None;
             }
-            let tombstone = self.pending(None);
+            let tombstone = self.pending(slot, None);
             if self.install(slot, latest, &tombstone).is_some() {
                 tombstone.installed();
                 self.worker().tidy();
@@ -863,9 +860,9 @@ where
         if !self.map.component().has_base() {
             return false;
         }
-        let new = Pending::stamped(self.map.component(), value, Stamp::from_version(version));
         let slot = self.slot_for(key);
         let worker = self.worker();
+        let new = Pending::stamped(&worker, self.map.component(), slot, value, Stamp::from_version(version));
         let restored = worker.restore(self.map.component(), slot, new.version()).is_ok();
         if restored {
             new.installed();

@@ -1,50 +1,103 @@
-//! A version between its allocation and its installation.
+//! A version between its making and its installation.
 
 use std::marker::PhantomData;
 
+use crate::map::MapPin;
 use crate::raw::chain::VersionHeader;
 use crate::raw::component::Component;
+use crate::raw::engine::Worker;
 use crate::raw::lineage::{Mark, RecordedNode};
+use crate::raw::rooms::{Room, RoomLayout};
+use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 
 /// A version that is not installed yet; dropped if it never is.
 pub(crate) struct Pending<V> {
     version: *mut VersionHeader,
-    /// Whether it has a lineage.
-    is_recorded: bool,
+    home: Home,
     value: PhantomData<V>,
 }
 
+/// Where a version is.
+#[derive(Clone, Copy)]
+enum Home {
+    /// In a room of its slot. The pin under which it was taken lasts longer.
+    Room(Room),
+    /// Allocated by itself.
+    Own,
+    /// Allocated by itself, with a lineage.
+    Recorded,
+}
+
 impl<V> Pending<V> {
-    /// A version of a component, whose values are of this type; `None` is a removal.
+    /// A version for a slot of a component, whose values are of this type; `None` is a removal.
     #[inline]
-    pub(crate) fn new(component: &Component, value: Option<V>) -> Self {
-        if component.recording().is_none() {
-            return Self { version: VersionNode::allocate_unrecorded(value), is_recorded: false, value: PhantomData };
-        }
-        Self::recorded(value, Stamp::UNDECIDED, Mark::NONE)
+    pub(crate) fn new(worker: &Worker<'_>, component: &Component, slot: &SlotHeader, value: Option<V>) -> Self {
+        Self::make(worker, component, slot, value, Stamp::UNDECIDED, Mark::NONE)
     }
 
     /// As [`new`](Self::new), of a change that says more of itself.
-    pub(crate) fn marked(component: &Component, value: Option<V>, mark: Mark) -> Self {
-        match component.recording() {
-            None => Self::new(component, value),
-            Some(_) => Self::recorded(value, Stamp::UNDECIDED, mark),
-        }
+    pub(crate) fn marked(
+        worker: &Worker<'_>,
+        component: &Component,
+        slot: &SlotHeader,
+        value: Option<V>,
+        mark: Mark,
+    ) -> Self {
+        Self::make(worker, component, slot, value, Stamp::UNDECIDED, mark)
     }
 
     /// As [`new`](Self::new), decided in an earlier life of the store.
-    pub(crate) fn stamped(component: &Component, value: Option<V>, stamp: Stamp) -> Self {
+    pub(crate) fn stamped(
+        worker: &Worker<'_>,
+        component: &Component,
+        slot: &SlotHeader,
+        value: Option<V>,
+        stamp: Stamp,
+    ) -> Self {
+        Self::make(worker, component, slot, value, stamp, Mark::NONE)
+    }
+
+    /// A version for no slot yet: in no room.
+    pub(crate) fn apart(component: &Component, value: Option<V>) -> Self {
         if component.recording().is_some() {
-            return Self::recorded(value, stamp, Mark::NONE);
+            return Self::recorded(value, Stamp::UNDECIDED, Mark::NONE);
         }
-        Self { version: VersionNode::allocate_stamped(value, stamp), is_recorded: false, value: PhantomData }
+        Self::own(value, Stamp::UNDECIDED)
+    }
+
+    fn own(value: Option<V>, stamp: Stamp) -> Self {
+        Self { version: VersionNode::allocate_unrecorded(value, stamp), home: Home::Own, value: PhantomData }
+    }
+
+    /// In a room of the slot if one is free, else elsewhere.
+    #[inline]
+    fn make(
+        worker: &Worker<'_>,
+        component: &Component,
+        slot: &SlotHeader,
+        value: Option<V>,
+        stamp: Stamp,
+        mark: Mark,
+    ) -> Self {
+        if component.recording().is_some() {
+            return Self::recorded(value, stamp, mark);
+        }
+        if const { RoomLayout::fits::<V>() }
+            && let Some(room) = worker.take_room(component, slot)
+        {
+            let version = room.version();
+            // SAFETY: just taken, of a component with such values.
+            unsafe { VersionNode::write(version, value, stamp) };
+            return Self { version, home: Home::Room(room), value: PhantomData };
+        }
+        Self::own(value, stamp)
     }
 
     #[cold]
     fn recorded(value: Option<V>, stamp: Stamp, mark: Mark) -> Self {
-        Self { version: RecordedNode::allocate(value, stamp, mark), is_recorded: true, value: PhantomData }
+        Self { version: RecordedNode::allocate(value, stamp, mark), home: Home::Recorded, value: PhantomData }
     }
 
     /// The version, to be installed.
@@ -55,13 +108,31 @@ impl<V> Pending<V> {
 
     /// Takes the value back.
     pub(crate) fn into_value(self) -> Option<V> {
-        let is_recorded = self.is_recorded;
+        let home = self.home;
         let version = self.installed();
-        // SAFETY: allocated with this `V`, and never published.
-        unsafe { if is_recorded { RecordedNode::take(version) } else { VersionNode::take(version) } }
+        match home {
+            Home::Room(room) => {
+                // SAFETY: written with this `V`, and never published.
+                let value = unsafe { VersionNode::read_out(version) };
+                // SAFETY: the pin keeps the store, and the version was not installed.
+                unsafe { room.give_back() };
+                value
+            }
+            // SAFETY: allocated with this `V`, and never published.
+            Home::Own => unsafe { VersionNode::take(version) },
+            // SAFETY: as above.
+            Home::Recorded => unsafe { RecordedNode::take(version) },
+        }
+    }
+
+    /// Takes the value back, of a version that is no removal.
+    pub(crate) fn into_some(self) -> V {
+        let Some(value) = self.into_value() else { unreachable!("it was made with a value") };
+        value
     }
 
     /// The version is the map's now.
+    #[inline]
     pub(crate) fn installed(self) -> *mut VersionHeader {
         let version = self.version;
         std::mem::forget(self);
@@ -69,15 +140,28 @@ impl<V> Pending<V> {
     }
 }
 
+impl<K, V, I> MapPin<'_, K, V, I> {
+    /// A version for a slot of the map; `None` is a removal.
+    #[inline]
+    pub(crate) fn pending(&self, slot: &SlotHeader, value: Option<V>) -> Pending<V> {
+        Pending::new(&self.worker(), self.map().component(), slot, value)
+    }
+
+    /// As [`pending`](Self::pending), of a change that says more of itself.
+    pub(crate) fn pending_marked(&self, slot: &SlotHeader, value: Option<V>, mark: Mark) -> Pending<V> {
+        Pending::marked(&self.worker(), self.map().component(), slot, value, mark)
+    }
+}
+
 impl<V> Drop for Pending<V> {
     fn drop(&mut self) {
-        // SAFETY: allocated with this `V`, and never published.
-        unsafe {
-            if self.is_recorded {
-                RecordedNode::<V>::drop_node(self.version);
-            } else {
-                VersionNode::<V>::drop_node(self.version);
-            }
+        match self.home {
+            // SAFETY: the pin keeps the store, and the version was not installed.
+            Home::Room(room) => unsafe { room.give_back() },
+            // SAFETY: allocated with this `V`, and never published.
+            Home::Own => unsafe { VersionNode::<V>::drop_node(self.version) },
+            // SAFETY: as above.
+            Home::Recorded => unsafe { RecordedNode::<V>::drop_node(self.version) },
         }
     }
 }

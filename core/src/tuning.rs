@@ -84,6 +84,10 @@ pub(crate) const ARENA_LARGEST_BYTES: usize = either(2 << 20, SLOT_PAGE);
 /// Slots that are used of a chunk, if it has room for so many.
 pub(crate) const ARENA_CHUNK_SLOTS: usize = either(1 << 16, 2);
 
+/// The largest value whose versions have rooms in their slots: a slot of a small key and two such versions takes two cache lines. Under
+/// the model, numbers of 32 bits have rooms and those of 64 have not, so that each model chooses.
+pub(crate) const ROOM_VALUE_BYTES: usize = either(32, 4);
+
 /// Counters over which a map's length is spread.
 pub(crate) const LEN_STRIPES: usize = either(16, 2);
 

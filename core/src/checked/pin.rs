@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::checked::{Checked, Proposal, Refused};
 use crate::index::{Hashed, Index, Lookup};
 use crate::map::MapPin;
-use crate::pending::Pending;
 use crate::raw::chain::Latest;
 use crate::raw::lineage::{ChangeKind, Mark, NEVER};
 use crate::raw::slot::SlotHeader;
@@ -281,7 +280,6 @@ where
                 let Some(value) = new else { unreachable!("a key that goes needs no place") };
                 return Err(Refused::Full { keys_max: self.checks.bound(), value });
             };
-            let new = Pending::marked(self.pin.map().component(), new, mark);
             // Only what was let pass makes a slot. It was judged as an absent key's.
             let made = match slot {
                 Some(slot) if !matches!(seen, Latest::Purged) => Ok(slot),
@@ -295,10 +293,10 @@ where
             slot = Some(into);
             let is_as_judged = made.is_ok() || self.pin.seen(seen).is_none() && !matches!(seen, Latest::Purged);
             if !is_as_judged {
-                spare = new.into_value();
+                spare = new;
                 continue;
             }
-            match self.pin.try_install(into, seen, new) {
+            match self.pin.try_install(into, seen, self.pin.pending_marked(into, new, mark)) {
                 Ok(new) => {
                     place.settle();
                     self.pin.worker().tidy();

@@ -6,7 +6,6 @@ use crate::error::HistoryError;
 use crate::history::{Past, Revision};
 use crate::index::{Index, Lookup};
 use crate::map::MapPin;
-use crate::pending::Pending;
 use crate::raw::chain::Latest;
 use crate::raw::lineage::{ChangeKind, Mark};
 use crate::raw::slot::SlotHeader;
@@ -120,7 +119,7 @@ where
 
     /// Installs what a key held before over what it holds now; `None` if that has changed.
     fn bring_back<'p>(&'p self, slot: &'p SlotHeader, latest: Latest<'p>, value: Option<&V>) -> Option<Version> {
-        let new = Pending::marked(self.map().component(), value.cloned(), Mark::of_kind(ChangeKind::Rollback));
+        let new = self.pending_marked(slot, value.cloned(), Mark::of_kind(ChangeKind::Rollback));
         let (version, _) = self.try_install(slot, latest, new).ok()?;
         self.worker().tidy();
         Some(version)

@@ -24,6 +24,8 @@ struct Chunk {
 /// Allocates slots of one size, and takes them back.
 pub(crate) struct Arena {
     pages: PageLayout,
+    /// A slot's alignment.
+    align: usize,
     component: u16,
     current: AtomicPtr<Chunk>,
     free: AtomicPtr<SlotHeader>,
@@ -49,11 +51,18 @@ impl Arena {
     pub(crate) fn new(slot: Layout, component: u16) -> Self {
         Self {
             pages: PageLayout::new(slot),
+            align: slot.align(),
             component,
             current: AtomicPtr::new(ptr::null_mut()),
             free: AtomicPtr::new(ptr::null_mut()),
             bytes: AtomicUsize::new(0),
         }
+    }
+
+    /// An arena for the same component, before it has any slot, with slots of another size.
+    pub(crate) fn with_slots_of(&self, bytes: usize) -> Self {
+        let slot = Layout::from_size_align(bytes, self.align).expect("a slot is smaller than a page");
+        Self::new(slot, self.component)
     }
 
     /// Bytes of slots, used or not.
@@ -124,6 +133,8 @@ impl Arena {
         let layout =
             Layout::from_size_align(bytes, SLOT_PAGE).expect("a chunk of slots is far smaller than the address space");
         let region = Region::zeroed(layout);
+        // For who finds what lies in a slot by the slot's address.
+        region.start().expose_provenance();
         for page in 0..bytes.div_ceil(SLOT_PAGE) {
             // SAFETY: a page of the region, which nobody else knows yet.
             unsafe { self.pages.write_header(region.start().add(page * SLOT_PAGE), self.component) };

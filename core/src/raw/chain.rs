@@ -373,12 +373,23 @@ pub(crate) fn prune(
     slot: &SlotHeader,
     clock: &Clock,
     looks: usize,
-    mut watched: Option<u64>,
+    watched: Option<u64>,
     pruner: &mut impl Pruner,
 ) -> Pruned {
     if rule::holds(Rule::OnePruner) && slot.try_prune() == PruneRight::Busy {
         return Pruned::Busy;
     }
+    prune_with_right(slot, clock, looks, watched, pruner)
+}
+
+/// As [`prune`], by who has the slot's right already, and hands it back.
+pub(crate) fn prune_with_right(
+    slot: &SlotHeader,
+    clock: &Clock,
+    looks: usize,
+    mut watched: Option<u64>,
+    pruner: &mut impl Pruner,
+) -> Pruned {
     for _ in 0..tuning::PRUNE_AGAIN {
         let pruned = prune_once(slot, clock, looks, watched.take(), pruner);
         if !rule::holds(Rule::OnePruner) || slot.end_prune() {

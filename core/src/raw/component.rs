@@ -12,6 +12,7 @@ use crate::raw::chain::VersionHeader;
 use crate::raw::era::Retired;
 use crate::raw::lineage::{Mark, RecordedNode, Recording};
 use crate::raw::page::PageLayout;
+use crate::raw::rooms::RoomLayout;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::table::Table;
@@ -33,6 +34,8 @@ pub(crate) struct Component {
     recording: Option<Recording>,
     bound: Option<Arc<Bound>>,
     make_tombstone: fn() -> *mut VersionHeader,
+    /// Where the rooms of its slots lie.
+    pub(crate) rooms: RoomLayout,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
     counts: [CachePadded<Counts>; LEN_STRIPES],
@@ -74,17 +77,22 @@ impl Component {
         const {
             let slot = Layout::new::<Slot<K>>();
             assert!(
-                slot.size() <= PageLayout::SLOT_MAX && slot.align() <= PageLayout::SLOT_MAX,
+                RoomLayout::behind::<V>(slot.size()).end() <= PageLayout::SLOT_MAX
+                    && slot.align() <= PageLayout::SLOT_MAX,
                 "a key takes at most 4,000 bytes, and is aligned to at most 4,096: put another one into a box"
             );
         }
+        let slot = Layout::new::<Slot<K>>();
+        let rooms = RoomLayout::behind::<V>(slot.size());
+        let layout = Layout::from_size_align(rooms.end(), slot.align()).expect("a slot is smaller than a page");
         Self {
             table: Table::new(),
             index,
-            arena: Arena::new(Layout::new::<Slot<K>>(), id),
+            arena: Arena::new(layout, id),
+            rooms,
             recording: None,
             bound: None,
-            make_tombstone: || VersionNode::<V>::allocate_unrecorded(None),
+            make_tombstone: || VersionNode::<V>::allocate_unrecorded(None, Stamp::UNDECIDED),
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
             counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
@@ -96,6 +104,9 @@ impl Component {
     /// The same component, recording. It has the values of type `V` that it was made with, and no slot yet.
     pub(crate) fn recorded<V>(mut self, recording: Recording) -> Self {
         debug_assert_eq!(self.slots(), 0, "no version without a lineage");
+        // A version with a lineage fits no room.
+        self.arena = self.arena.with_slots_of(self.rooms.at());
+        self.rooms = RoomLayout::NONE;
         self.recording = Some(recording);
         self.make_tombstone = || RecordedNode::<V>::allocate(None, Stamp::UNDECIDED, Mark::NONE);
         self.drop_version = RecordedNode::<V>::drop_node;
@@ -263,7 +274,9 @@ impl Component {
 impl Drop for Component {
     fn drop(&mut self) {
         let (drop_key, drop_version) = (self.drop_key, self.drop_version);
-        let mut contents = Contents { slots: self.arena.slots(), slot: None, version: None, drop_key, drop_version };
+        let rooms = self.rooms;
+        let mut contents =
+            Contents { slots: self.arena.slots(), slot: None, version: None, rooms, drop_key, drop_version };
         while contents.drop_next() {}
     }
 }
@@ -275,6 +288,7 @@ struct Contents<'g, S: Iterator<Item = *mut SlotHeader>> {
     /// The slot whose key is next, behind its versions.
     slot: Option<*mut SlotHeader>,
     version: Option<&'g VersionHeader>,
+    rooms: RoomLayout,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
 }
@@ -284,8 +298,12 @@ impl<S: Iterator<Item = *mut SlotHeader>> Contents<'_, S> {
     fn drop_next(&mut self) -> bool {
         if let Some(version) = self.version.take() {
             self.version = version.prev();
-            // SAFETY: exclusive access; each version is in one chain.
-            unsafe { (self.drop_version)(ptr::from_ref(version).cast_mut()) };
+            // SAFETY: its slot is visited until its last version is dropped.
+            let is_in_slot = self.slot.is_some_and(|slot| self.rooms.has(unsafe { &*slot }, version));
+            if !is_in_slot {
+                // SAFETY: exclusive access; each version is in one chain.
+                unsafe { (self.drop_version)(ptr::from_ref(version).cast_mut()) };
+            }
         } else if let Some(slot) = self.slot.take() {
             // SAFETY: exclusive access to an occupied slot.
             unsafe { (self.drop_key)(slot) };

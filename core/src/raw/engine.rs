@@ -233,11 +233,17 @@ impl<'g> Worker<'g> {
         version: &VersionHeader,
         stamp: Stamp,
     ) {
-        if has_replaced || version.is_tombstone() || component.recording().is_some() {
+        // Who writes a room has the right already.
+        let is_in_slot = component.rooms.has(slot, version);
+        if is_in_slot || has_replaced || version.is_tombstone() || component.recording().is_some() {
             let mut pruning = Pruning::new(*self, component, slot);
             match component.recording() {
                 None => {
-                    let pruned = pruning.prune(tuning::PRUNE_LOOKS, None);
+                    let pruned = if is_in_slot {
+                        pruning.prune_with_right(tuning::PRUNE_LOOKS)
+                    } else {
+                        pruning.prune(tuning::PRUNE_LOOKS, None)
+                    };
                     pruning.wait(pruned, version, stamp);
                 }
                 Some(recording) => pruning.prune_recorded(recording, version, stamp),
@@ -286,6 +292,10 @@ impl<'g> Worker<'g> {
             return Err(Moved);
         }
         self.record.tally.installed.add(1);
+        if component.rooms.has(slot, new) {
+            // The room was taken with the right; who has asked for a look meanwhile has also left the slot in the backlog.
+            slot.abandon_prune();
+        }
         if is_tombstone {
             self.enqueue(component, slot, WaitsFor::Floor(self.engine.clock.now()));
         } else {
@@ -495,9 +505,8 @@ impl<'g> Worker<'g> {
             component.unlink(slot, |garbage| self.retire(garbage));
         }
         if !seen.is_null() {
-            self.record.tally.unlinked.add(1);
             // SAFETY: taken off the head by us alone.
-            self.retire(unsafe { component.retire_version(seen) });
+            unsafe { self.retire_version(component, slot, seen) };
         }
         // SAFETY: unlinked, and purged by us alone.
         self.retire(unsafe { component.retire_slot(slot) });

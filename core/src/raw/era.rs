@@ -68,6 +68,12 @@ impl Eras {
         self.now.load(Ordering::Acquire)
     }
 
+    /// The tag of what the calling thread unlinks under the pin that it has, without a fence: see [`rooms`](crate::raw::rooms).
+    #[inline]
+    pub(crate) fn tag_ahead(&self) -> u64 {
+        self.now() + u64::from(rule::holds(Rule::RoomTagAhead))
+    }
+
     /// Up to which tag memory may be reclaimed.
     pub(crate) fn safe(&self) -> u64 {
         // Acquire [SAFE-2]: with Release [SAFE-1]: the readers that were waited for are done.
@@ -138,6 +144,8 @@ pub(crate) struct RetireQueue {
     open: Vec<Retired>,
     closed: VecDeque<(u64, Vec<Retired>)>,
     spare: Vec<Vec<Retired>>,
+    /// Rooms that were freed since a batch was closed: they wait for the eras to move on, as what is in batches does.
+    freed_rooms: usize,
 }
 
 impl RetireQueue {
@@ -149,7 +157,13 @@ impl RetireQueue {
     /// Whether there is enough for a batch.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.open.len() >= RETIRE_BATCH
+        self.open.len() + self.freed_rooms >= RETIRE_BATCH
+    }
+
+    /// Counts a room that was freed.
+    #[inline]
+    pub(crate) fn count_freed_room(&mut self) {
+        self.freed_rooms += 1;
     }
 
     /// How many items wait.
@@ -159,6 +173,7 @@ impl RetireQueue {
 
     /// Closes what is open into a batch with its tag.
     pub(crate) fn close(&mut self, eras: &Eras) {
+        self.freed_rooms = 0;
         if self.open.is_empty() {
             return;
         }

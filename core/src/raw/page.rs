@@ -12,7 +12,7 @@ use std::alloc::Layout;
 use std::ptr;
 
 use crate::raw::slot::SlotHeader;
-use crate::sync::{AtomicU64, KeptHash, keep};
+use crate::sync::{AtomicU32, AtomicU64, KeptHash, keep};
 use crate::tuning::SLOT_PAGE;
 
 /// What of a slot is rarely read.
@@ -20,11 +20,13 @@ use crate::tuning::SLOT_PAGE;
 pub(crate) struct Side {
     pub(crate) state: AtomicU64,
     pub(crate) hash: KeptHash,
+    /// See [`rooms`](crate::raw::rooms).
+    pub(crate) rooms: AtomicU32,
 }
 
 impl Side {
     pub(crate) fn new(state: u64, hash: u64) -> Self {
-        Self { state: AtomicU64::new(state), hash: KeptHash::new(keep(hash)) }
+        Self { state: AtomicU64::new(state), hash: KeptHash::new(keep(hash)), rooms: AtomicU32::new(0) }
     }
 }
 

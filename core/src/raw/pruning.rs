@@ -34,6 +34,11 @@ impl<'w, 'g> Pruning<'w, 'g> {
         chain::prune(self.slot, &self.worker.engine.clock, looks, watched, self)
     }
 
+    /// As [`prune`](Self::prune), by who has the right already, and hands it back.
+    pub(super) fn prune_with_right(&mut self, looks: usize) -> Pruned {
+        chain::prune_with_right(self.slot, &self.worker.engine.clock, looks, None, self)
+    }
+
     /// Leaves the slot to be looked at again.
     pub(super) fn enqueue(&mut self, waits_for: WaitsFor) {
         self.has_filled_a_block |= self.worker.put_in_backlog(self.component, self.slot, waits_for);
@@ -61,9 +66,8 @@ impl Pruner for Pruning<'_, '_> {
     }
 
     fn retire(&mut self, version: *mut VersionHeader) {
-        self.worker.record.tally.unlinked.add(1);
         // SAFETY: the pruner has just unlinked it, alone.
-        self.worker.retire(unsafe { self.component.retire_version(version) });
+        unsafe { self.worker.retire_version(self.component, self.slot, version) };
     }
 
     fn watch(&mut self, snapshot: u64) {

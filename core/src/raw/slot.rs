@@ -3,8 +3,10 @@
 //! ```text
 //! slot   head   newest version, or EMPTY, or PURGED; while the slot is free, the next free slot, which reads as PURGED
 //!        key
+//!        rooms  for two small versions, if values are such
 //! side   state  | generation (48) | flags (16) |
 //!        hash   of the key
+//!        rooms' word
 //! ```
 //!
 //! A slot lies in a [page](crate::raw::page), its side in front of all slots there: what a lookup reads is head and key.
@@ -18,7 +20,7 @@ use std::ptr;
 use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::VersionHeader;
 use crate::raw::page::{self, Side};
-use crate::sync::{AtomicPtr, Ordering, keep, kept, watch};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, keep, kept, watch};
 
 /// Someone prunes this slot's chain.
 const PRUNING: u64 = 1 << 0;
@@ -167,6 +169,22 @@ impl SlotHeader {
         self.side().state.load(Ordering::Acquire) >> GENERATION_SHIFT
     }
 
+    /// The word that says which rooms are taken: see [`rooms`](crate::raw::rooms).
+    #[inline]
+    pub(crate) fn rooms(&self) -> &AtomicU32 {
+        &self.side().rooms
+    }
+
+    /// Takes the right to prune the chain, if it is to be had at once; who does not get it leaves no message.
+    #[inline]
+    pub(crate) fn try_right(&self) -> bool {
+        let state = &self.side().state;
+        let seen = state.load(Ordering::Relaxed);
+        // Acquire [PRUNE-2]: as in `try_prune`.
+        seen & PRUNING == 0
+            && state.compare_exchange(seen, seen | PRUNING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
     /// Asks for the right to prune the chain; of several askers one gets it, and the others leave it a message.
     #[inline]
     pub(crate) fn try_prune(&self) -> PruneRight {
@@ -225,6 +243,7 @@ impl SlotHeader {
         let side = self.side();
         let generation = (side.state.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
         // Relaxed: only stale notes still look here, and they check the mark; the free list publishes the slot.
+        side.rooms.store(0, Ordering::Relaxed);
         side.state.store(generation << GENERATION_SHIFT, Ordering::Relaxed);
         self.set_next_free(next);
     }

@@ -17,18 +17,34 @@ pub(crate) struct VersionNode<V> {
 impl<V> VersionNode<V> {
     /// Allocates a version that is not yet installed, of a component that keeps no history: those of the others have more to say. See
     /// [`Pending`](crate::pending::Pending), which knows. `None` is a tombstone.
-    pub(crate) fn allocate_unrecorded(value: Option<V>) -> *mut VersionHeader {
-        Self::allocate_stamped(value, Stamp::UNDECIDED)
-    }
-
-    /// Allocates a version that was decided in an earlier life of the store.
-    pub(crate) fn allocate_stamped(value: Option<V>, stamp: Stamp) -> *mut VersionHeader {
+    pub(crate) fn allocate_unrecorded(value: Option<V>, stamp: Stamp) -> *mut VersionHeader {
         let version = Box::into_raw(Box::new(Self::new(value, stamp)));
         watch::allocated(version);
         version.cast()
     }
 
+    /// Writes a version that is not yet installed into a room.
+    ///
+    /// # Safety
+    /// The room is one for versions of a `V`, and the caller's.
+    #[inline]
+    pub(crate) unsafe fn write(room: *mut VersionHeader, value: Option<V>, stamp: Stamp) {
+        // SAFETY: passed on.
+        unsafe { room.cast::<Self>().write(Self::new(value, stamp)) };
+        watch::allocated(room);
+    }
+
+    /// Takes the value out of a room whose version was never published.
+    ///
+    /// # Safety
+    /// It was written with this `V`, and only the caller knows it.
+    pub(crate) unsafe fn read_out(room: *mut VersionHeader) -> Option<V> {
+        // SAFETY: written as such, and not read again: what fits rooms has no `Drop`.
+        unsafe { room.cast::<Self>().read() }.into_value()
+    }
+
     /// A version that is not yet installed.
+    #[inline]
     pub(crate) fn new(value: Option<V>, stamp: Stamp) -> Self {
         let header = VersionHeader::new(stamp, value.is_none());
         Self { header, value: value.map_or(MaybeUninit::uninit(), MaybeUninit::new) }

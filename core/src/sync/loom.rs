@@ -114,6 +114,7 @@ macro_rules! counting {
 
 turned!(AtomicBool, atomic::AtomicBool, bool);
 turned!(AtomicI64, atomic::AtomicI64, i64);
+turned!(AtomicU32, atomic::AtomicU32, u32);
 turned!(AtomicU64, atomic::AtomicU64, u64);
 turned!(AtomicUsize, atomic::AtomicUsize, usize);
 turned!(AtomicPtr, atomic::AtomicPtr<T>, *mut T, T);

@@ -44,6 +44,12 @@ pub enum Rule {
     FenceAfterMove,
     /// A batch is reclaimed only when its tag is safe.
     ReclaimWhenSafe,
+    /// A room is taken only when what was in it can be met no more.
+    RoomWhenSafe,
+    /// A room is taken by who has the right to its slot.
+    RoomWithRight,
+    /// A freed room's tag is the era after the one that is read.
+    RoomTagAhead,
     /// A bucket's entries are frozen before they are copied.
     FreezeBeforeCopy,
     /// A reader looks at a bucket's mark before it looks at its entries.

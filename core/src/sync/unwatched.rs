@@ -8,6 +8,18 @@ pub(crate) fn allocated<T: ?Sized>(_item: *const T) {}
 #[inline(always)]
 pub(crate) fn retired<T: ?Sized>(_item: *const T) {}
 
+/// A version in a room was unlinked.
+#[inline(always)]
+pub(crate) fn unlinked<T: ?Sized>(_item: *const T) {}
+
+/// A room is no longer taken, and its version was not installed.
+#[inline(always)]
+pub(crate) fn given_back<T: ?Sized>(_item: *const T) {}
+
+/// A room is taken again.
+#[inline(always)]
+pub(crate) fn reused<T: ?Sized>(_item: *const T) {}
+
 /// When something happened; nobody counts.
 #[derive(Clone, Copy)]
 pub(crate) struct Moment;

@@ -9,7 +9,7 @@
 //! - an item is not reclaimed while a pin lasts that began before the tag;
 //! - a snapshot lends nothing that was retired, tagged or not: what it lends outlives every pin.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use loom::thread::{self, ThreadId};
@@ -23,6 +23,10 @@ struct Watch {
     /// Counts pins and tags, in the order in which they happen.
     moment: Moment,
     fates: HashMap<usize, Fate>,
+    /// Who has met which item, in which pin.
+    meetings: HashMap<usize, Vec<(ThreadId, Moment)>>,
+    /// Rooms that are taken.
+    taken: HashSet<usize>,
     pins: HashMap<ThreadId, Pins>,
 }
 
@@ -33,6 +37,9 @@ enum Fate {
     /// Its batch was tagged at this moment.
     Tagged(Moment),
     Reclaimed,
+    /// It was in a room, which will be taken again when nobody who may have met it is left. It has no tag of its own that later pins
+    /// could be measured by.
+    Unlinked,
 }
 
 /// A thread's pins, nested.
@@ -95,6 +102,33 @@ pub(crate) fn retired<T: ?Sized>(item: *const T) {
     assert!(before.is_none(), "an item is retired twice");
 }
 
+/// A version in a room was unlinked.
+#[track_caller]
+pub(crate) fn unlinked<T: ?Sized>(item: *const T) {
+    let before = watch().fates.insert(address(item), Fate::Unlinked);
+    assert!(before.is_none(), "an item is retired twice");
+    given_back(item);
+}
+
+/// A room is no longer taken.
+pub(crate) fn given_back<T: ?Sized>(item: *const T) {
+    watch().taken.remove(&address(item));
+}
+
+/// A room is taken again.
+#[track_caller]
+pub(crate) fn reused<T: ?Sized>(item: *const T) {
+    let mut watch = watch();
+    let fate = watch.fates.get(&address(item)).copied();
+    let meetings = watch.meetings.remove(&address(item)).unwrap_or_default();
+    let is_met = meetings.iter().any(|(thread, since)| watch.pins.get(thread).is_some_and(|pins| pins.since == *since));
+    let is_taken = !watch.taken.insert(address(item));
+    drop(watch);
+    assert!(!is_taken, "a room is taken twice");
+    // A room that was given back without being installed has no fate, and its version no one has met.
+    assert!(!is_met || fate.is_none(), "a room is taken under a reader");
+}
+
 /// The moment at which a batch is fenced off from later pins.
 pub(crate) fn moment() -> Moment {
     watch().next_moment()
@@ -120,9 +154,16 @@ pub(crate) fn reclaimed<T: ?Sized>(item: *const T) {
 /// A pinned thread, or one that only looks, has come upon an item.
 #[track_caller]
 pub(crate) fn met<T: ?Sized>(item: *const T) {
-    let watch = watch();
+    let mut watch = watch();
+    if let Some(since) = watch.pins.get(&thread::current().id()).map(|pins| pins.since) {
+        let meeting = (thread::current().id(), since);
+        let meetings = watch.meetings.entry(address(item)).or_default();
+        if !meetings.contains(&meeting) {
+            meetings.push(meeting);
+        }
+    }
     let may_be_met = match watch.fates.get(&address(item)) {
-        None | Some(Fate::Retired) => true,
+        None | Some(Fate::Retired | Fate::Unlinked) => true,
         Some(Fate::Tagged(tagged)) => watch.pins.get(&thread::current().id()).is_some_and(|pins| pins.since < *tagged),
         Some(Fate::Reclaimed) => false,
     };

@@ -175,7 +175,7 @@ impl<'s> Transaction<'s> {
         let mut draft = self.draft.borrow_mut();
         let Some(draft) = draft.as_mut() else { return Ok(()) };
         let access = self.access(draft, map, slot)?;
-        let new = Pending::new(map.component(), value).installed();
+        let new = Pending::apart(map.component(), value).installed();
         let before = std::mem::replace(&mut access.version, new);
         if !before.is_null() {
             // SAFETY: never published; nobody borrows it, since this has the transaction alone.

@@ -1,0 +1,85 @@
+//! Rooms inside slots: written again by one writer at a time, and not under a reader.
+
+#![cfg(loom)]
+
+use stillpoint::internals::{collect_garbage, move_era};
+use stillpoint::{Map, Store};
+use stillpoint_loom_tests::{explore, join, spawn, twin};
+
+const KEY: u64 = 1;
+const UNDER_A_READER: &str = "a room is taken under a reader";
+const TWICE: &str = "twice";
+
+/// Values of 32 bits have rooms under the model.
+fn store_with_rooms() -> (Store, Map<u64, u32>) {
+    collect_garbage();
+    let store = Store::new();
+    let map = store.map("map").expect("a fresh name");
+    (store, map)
+}
+
+/// A reader beside a writer that writes three times, so one room again, and a thread that moves the era meanwhile.
+#[test]
+fn a_room_is_taken_again_when_it_can_be_met_no_more() {
+    explore(2, || {
+        let (store, map) = store_with_rooms();
+        map.pin().put(KEY, 1);
+        let mover = spawn({
+            let store = store.clone();
+            move || move_era(&store)
+        });
+        let reader = spawn({
+            let map = map.clone();
+            move || {
+                let pin = map.pin();
+                let seen = pin.get(&KEY);
+                assert!(matches!(seen, Some(1..=3)), "a reader sees what nobody wrote");
+            }
+        });
+        map.pin().put(KEY, 2);
+        map.pin().put(KEY, 3);
+        join(mover);
+        join(reader);
+        assert_eq!(map.pin().get(&KEY), Some(&3));
+    });
+}
+
+twin!(taken_under_a_reader_when_it_is_not_waited_for: a_room_is_taken_again_when_it_can_be_met_no_more without RoomWhenSafe, UNDER_A_READER);
+twin!(taken_under_a_reader_when_the_tag_is_that_of_now: a_room_is_taken_again_when_it_can_be_met_no_more without RoomTagAhead, UNDER_A_READER);
+
+/// Two writers of one key, of whose rooms one is free.
+#[test]
+fn a_room_is_taken_by_one_writer() {
+    explore(1, || {
+        let (_store, map) = store_with_rooms();
+        map.pin().put(KEY, 1);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 2)
+        });
+        let put = map.pin().put(KEY, 3);
+        let other = join(writer);
+        let last = if put > other { 3 } else { 2 };
+        assert_eq!(map.pin().get(&KEY), Some(&last), "a write is lost in a room");
+    });
+}
+
+twin!(taken_twice_without_the_right: a_room_is_taken_by_one_writer without RoomWithRight, TWICE);
+
+/// A writer that gives a room back, since another has come first, beside that one.
+#[test]
+fn a_room_that_is_given_back_is_free() {
+    explore(1, || {
+        let (_store, map) = store_with_rooms();
+        let version = map.pin().put(KEY, 1);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().compare_exchange(&KEY, version, 2).is_ok()
+        });
+        let mine = map.pin().compare_exchange(&KEY, version, 3).is_ok();
+        let other = join(writer);
+        assert!(mine != other, "one of two exchanges of one version comes about");
+        assert_eq!(map.pin().get(&KEY), Some(if mine { &3 } else { &2 }));
+        assert_eq!(map.pin().update(&KEY, |value| value + 10).map(|new| *new), Some(if mine { 13 } else { 12 }));
+    });
+}
