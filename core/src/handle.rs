@@ -86,7 +86,7 @@ where
 {
     /// The key's slot, if it has one.
     #[inline]
-    fn slot<'p>(&self, pin: &'p MapPin<'_, K, V>) -> Option<&'p SlotHeader> {
+    pub(crate) fn slot<'p>(&self, pin: &'p MapPin<'_, K, V>) -> Option<&'p SlotHeader> {
         assert!(pin.map().is(&self.map), "the handle is of another map than the pin");
         match self.place.slot() {
             Some(slot) => Some(slot),

@@ -23,6 +23,10 @@
 //! # }
 //! ```
 //!
+//! What a map should check and keep is said when it is [registered](Store::map_with): [`MapOptions`] has validators, merge functions, a bound
+//! on keys, and times after which keys expire, which make it a [`CheckedMap`], and [`History`]: then its keys' changes can be
+//! [told](MapPin::history), read [at any moment](Store::at) that is kept, and [brought back](MapPin::rollback).
+//!
 //! # Responsible for
 //! Live state in memory: keys, versions, consistency, reclamation, and telling consumers what changed.
 //!
@@ -39,6 +43,7 @@
 //! # Memory
 //! Live keys, and for each snapshot that is kept the older values that it still sees. A replaced value is dropped some
 //! operations later, on any thread that uses the store. Removed keys leave their memory to new ones.
+//! Besides that, what history a map was asked to keep.
 //!
 //! # When not to use it
 //! If one thread owns the state, a `HashMap` is faster. If values are large and change often, remember that an update writes a
@@ -73,7 +78,7 @@ mod watch;
 
 pub use cell::{Cell, CellPin, Loaded};
 pub use changes::{Change, Consumer, Cut};
-pub use checked::{Checked, CheckedMap, CheckedPin, Checking, Proposal, Refused, Unchecked};
+pub use checked::{Checked, CheckedHandle, CheckedMap, CheckedPin, Checking, Proposal, Refused, Unchecked};
 pub use error::{ComponentKind, Conflict, ForeignStore, HistoryError, RegisterError};
 pub use feed::{Batch, Cursor, CursorError, Delivery, Everything, Feed, Keys, Lagged, NextBatch, Subscriber, Topic};
 pub use handle::Handle;

@@ -101,7 +101,7 @@ where
 
     /// Finds the slots of keys, in steps: passes over buckets and slots, each of which asks for what the next one reads.
     #[inline]
-    fn find_many<'p, 'k, Q>(
+    pub(crate) fn find_many<'p, 'k, Q>(
         &'p self,
         keys: impl IntoIterator<Item = &'k Q>,
         mut visit: impl FnMut(&'k Q, Option<&'p SlotHeader>),

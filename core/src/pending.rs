@@ -60,9 +60,9 @@ impl<V> Pending<V> {
     }
 
     /// A version for no slot yet: in no room.
-    pub(crate) fn apart(component: &Component, value: Option<V>) -> Self {
+    pub(crate) fn apart(component: &Component, value: Option<V>, mark: Mark) -> Self {
         if component.recording().is_some() {
-            return Self::recorded(value, Stamp::UNDECIDED, Mark::NONE);
+            return Self::recorded(value, Stamp::UNDECIDED, mark);
         }
         Self::own(value, Stamp::UNDECIDED)
     }

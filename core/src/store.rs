@@ -253,6 +253,33 @@ impl Store {
         self.find_checked(name, ComponentKind::CheckedMap)
     }
 
+    /// Finds the checked ordered map with this name, which has a merge function for deltas of type `D`, or none for
+    /// [`Infallible`](std::convert::Infallible); see [`checked_map`](Self::checked_map).
+    ///
+    /// # Errors
+    /// As [`checked_map`](Self::checked_map).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::convert::Infallible;
+    /// use stillpoint::{MapOptions, Store};
+    /// let store = Store::new();
+    /// store.ordered_map_with("small", MapOptions::<u64, u64>::new().keys_max(10))?;
+    /// let small = store.checked_ordered_map::<u64, u64, Infallible>("small")?;
+    /// small.pin().put(1, 10)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn checked_ordered_map<K, V, D>(&self, name: &str) -> Result<CheckedMap<K, V, D, Sorted<K>>, RegisterError>
+    where
+        K: Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        D: 'static,
+    {
+        self.find_checked(name, ComponentKind::CheckedOrderedMap)
+    }
+
     fn find_checked<K, V, D, I>(
         &self,
         name: &str,

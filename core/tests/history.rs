@@ -492,3 +492,84 @@ fn the_past_is_true_beside_writers() {
         assert!(told > 1000, "{told} told, {refused} refused");
     });
 }
+
+#[test]
+fn transactions_are_told_like_other_writes() {
+    let store = Store::new();
+    let map = keeping(&store, History::last(10));
+    let pin = map.pin();
+    pin.put(1, 10);
+    let origin = Origin::new(7).unwrap();
+    store
+        .as_origin(origin, || {
+            store.transact(|tx| {
+                tx.put(&map, 1, 11)?;
+                tx.put(&map, 2, 20)
+            })
+        })
+        .unwrap();
+    let given_up = store.transact(|tx| {
+        tx.put(&map, 1, 99)?;
+        Err::<(), _>(tx.abort())
+    });
+    assert!(given_up.is_err());
+    store.transact(|tx| tx.remove(&map, &1)).unwrap();
+    store.transact(|tx| tx.rollback(&map, &1, Back::Steps(2))).unwrap();
+    let told: Vec<_> =
+        pin.history(&1).unwrap().map(|change| (change.number, change.kind, change.value.copied())).collect();
+    use ChangeKind::*;
+    assert_eq!(told, [(4, Rollback, Some(10)), (3, Delete, None), (2, Update, Some(11)), (1, Create, Some(10))]);
+    assert!(pin.history(&1).unwrap().map(|change| change.origin).eq([None, None, Some(origin), None]));
+    assert_eq!(pin.history(&2).unwrap().next().map(|change| change.origin), Some(Some(origin)));
+    let plain = store.map::<u64, u64>("plain").unwrap();
+    plain.pin().put(1, 1);
+    let refused = store.transact(|tx| tx.rollback(&plain, &1, Back::Steps(0)));
+    assert!(matches!(refused, Err(stillpoint::TransactionError::History(HistoryError::NotKept { .. }))));
+}
+
+/// Two maps that always hold the same go back together, beside whoever writes them, and beside those who look.
+#[test]
+fn maps_go_back_in_one_step() {
+    const KEYS: u64 = 4;
+    let store = Store::new();
+    let [left, right] = ["left", "right"].map(|name| {
+        store.map_with(name, MapOptions::<u64, u64>::new().history(History::last(64))).expect("a fresh name")
+    });
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (store, left, right, stop) = (&store, &left, &right, &stop);
+        scope.spawn(move || {
+            for n in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let both = store.transact(|tx| {
+                    tx.put(left, n % KEYS, n)?;
+                    tx.put(right, n % KEYS, n)
+                });
+                both.expect("retried until it is committed");
+                thread::sleep(Duration::from_micros(50));
+            }
+        });
+        scope.spawn(move || {
+            let mut gone_back = 0;
+            for _ in 0..100 {
+                let past = store.at(store.tick()).unwrap();
+                thread::sleep(Duration::from_micros(200));
+                let back = store.transact(|tx| Ok(tx.rollback_all(left, &past)? + tx.rollback_all(right, &past)?));
+                gone_back += usize::from(back.is_ok_and(|changed| changed > 0));
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert!(gone_back > 10, "only {gone_back} have gone back");
+        });
+        while !stop.load(Ordering::Relaxed) {
+            let still = store.snapshot();
+            for key in 0..KEYS {
+                assert_eq!(still.get(left, &key), still.get(right, &key), "torn at {}", still.tick());
+            }
+        }
+    });
+    let mut numbers = left.pin().history(&0).unwrap().map(|change| change.number).collect::<Vec<_>>();
+    numbers.dedup();
+    assert!(numbers.windows(2).all(|pair| pair[0] == pair[1] + 1));
+}

@@ -36,7 +36,7 @@ fn every_way_to_write_is_checked() {
     assert_eq!(pin.put(1, 101).unwrap_err().to_string(), "a validator has refused the write: 101 is too much for 1");
     assert!(matches!(pin.put(1, 9), Err(Refused::Invalid { value: Some(9), .. })));
     assert!(matches!(pin.insert(2, 101), Err(Refused::Invalid { value: Some(101), .. })));
-    assert!(matches!(pin.insert(1, 20), Err(Refused::Conflict(conflict)) if conflict.version() == Some(version)));
+    assert!(matches!(pin.insert(1, 20), Err(Refused::Conflict { actual, value: 20 }) if actual == Some(version)));
     assert!(matches!(pin.update(&1, |had| had - 1), Err(Refused::Invalid { value: Some(9), .. })));
     assert!(matches!(pin.try_update(&1, |_| Err::<u64, _>("no")), Err(Refused::Declined { .. })));
     assert!(matches!(pin.upsert(1, |_| 0), Err(Refused::Invalid { value: Some(0), .. })));
@@ -49,13 +49,40 @@ fn every_way_to_write_is_checked() {
     assert_eq!((*seen, seen.version(), pin.len()), (10, version, 1), "what was refused has changed nothing");
 
     assert_eq!(pin.merge(1, &40).map(|new| *new).ok(), Some(50));
-    assert!(pin.compare_exchange(&1, version, 60).is_err_and(|refused| refused.conflicting_version() > Some(version)));
+    assert!(
+        pin.compare_exchange(&1, version, 60)
+            .is_err_and(|refused| matches!(refused, Refused::Conflict { actual, .. } if actual > Some(version)))
+    );
     assert_eq!(pin.update(&1, |had| had + 1).unwrap().map(|new| *new), Some(51));
     assert_eq!(pin.remove(&1).unwrap().map(|had| *had), Some(51));
     assert!(pin.update(&1, |had| *had).unwrap().is_none() && pin.remove(&1).unwrap().is_none());
-    assert!(
-        matches!(pin.compare_exchange(&1, version, 60), Err(Refused::Conflict(conflict)) if conflict.actual.is_none())
-    );
+    assert!(matches!(pin.compare_exchange(&1, version, 60), Err(Refused::Conflict { actual: None, .. })));
+}
+
+#[test]
+fn handles_and_many_keys_are_checked() {
+    let map = rising(&Store::new());
+    let pin = map.pin();
+    for key in 1..=3 {
+        pin.put(key, 60).unwrap();
+    }
+    let handle = pin.handle(&1).unwrap();
+    assert!(pin.handle(&9).is_none());
+    assert_eq!((handle.key(), handle.get(&pin)), (&1, Some(&60)));
+    assert!(matches!(handle.put(&pin, 59), Err(Refused::Invalid { value: Some(59), .. })));
+    assert!(matches!(handle.update(&pin, |_| 101), Err(Refused::Invalid { value: Some(101), .. })));
+    assert_eq!(handle.update(&pin, |n| n + 1).unwrap().map(|new| *new), Some(61));
+    pin.remove(&1).unwrap();
+    assert!(handle.get(&pin).is_none() && handle.update(&pin, |n| n + 1).unwrap().is_none());
+    assert!(matches!(handle.put(&pin, 101), Err(Refused::Invalid { .. })));
+    assert!(handle.put(&pin, 5).is_ok() && pin.get(&1) == Some(&5));
+
+    assert_eq!(pin.update_many(&[2, 9, 3], |_, n| n + 30).ok(), Some(2));
+    let refused = pin.update_many(&[1, 2, 3], |_, n| n + 11).unwrap_err();
+    assert_eq!(refused.into_value(), Some(101));
+    let mut seen = Vec::new();
+    pin.get_many(&[1, 2, 3, 9], |key, value| seen.push((*key, value.copied())));
+    assert_eq!(seen, [(1, Some(16)), (2, Some(90)), (3, Some(90)), (9, None)]);
 }
 
 #[test]

@@ -46,9 +46,7 @@ fn an_expired_key_is_absent_to_every_operation() {
     assert!(pin.remove(&0).unwrap().is_none());
     let version = pin.put(1, 11).unwrap();
     time.advance(SECOND);
-    assert!(
-        matches!(pin.compare_exchange(&1, version, 12), Err(Refused::Conflict(conflict)) if conflict.actual.is_none())
-    );
+    assert!(matches!(pin.compare_exchange(&1, version, 12), Err(Refused::Conflict { actual: None, .. })));
     assert!(pin.insert(2, 20).is_ok());
     assert_eq!(pin.upsert(3, |had| had.map_or(1, |n| n + 1)).map(|new| *new).ok(), Some(1));
     assert_eq!((pin.get(&2), pin.get(&3)), (Some(&20), Some(&1)));

@@ -10,12 +10,15 @@
 //! more places taken than the bound.
 
 mod checks;
+mod handle;
+mod many;
 mod map;
 mod pin;
 mod refused;
 
 pub(crate) use checks::Facts;
 pub use checks::{Checked, Checking, Proposal, Unchecked};
+pub use handle::CheckedHandle;
 pub use map::CheckedMap;
 pub use pin::CheckedPin;
 pub use refused::Refused;

@@ -11,7 +11,7 @@ use crate::raw::chain::Latest;
 use crate::raw::lineage::{ChangeKind, Mark, NEVER};
 use crate::raw::slot::SlotHeader;
 use crate::time::millis_in;
-use crate::{Conflict, Version, Versioned};
+use crate::{Version, Versioned};
 
 /// A pinned checked map: where the operations are. See [`CheckedMap::pin`](crate::CheckedMap::pin).
 ///
@@ -71,8 +71,7 @@ where
     where
         I: Lookup<K, Q>,
     {
-        let now = self.now();
-        self.live(self.pin.worker().latest(self.pin.find(key)?), now)
+        self.versioned_at(self.pin.find(key)?)
     }
 
     /// Whether the key has a value.
@@ -100,7 +99,7 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn put(&self, key: K, value: V) -> Result<Version, Refused<'_, V>> {
+    pub fn put(&self, key: K, value: V) -> Result<Version, Refused<V>> {
         let written = self.write(Target::Key(key), Some(value), self.mark(None), |_, value| Ok(Plan::Write(value)))?;
         Ok(written.version())
     }
@@ -116,7 +115,7 @@ where
     /// # Examples
     /// See [`MapOptions::ttl`](crate::MapOptions::ttl).
     #[track_caller]
-    pub fn put_for(&self, key: K, value: V, ttl: Duration) -> Result<Version, Refused<'_, V>> {
+    pub fn put_for(&self, key: K, value: V, ttl: Duration) -> Result<Version, Refused<V>> {
         assert!(self.checks.expires(), "the keys of map {:?} do not expire", self.pin.map().name());
         let mark = Mark { expires: self.now().saturating_add(millis_in(ttl)), ..Mark::NONE };
         let written = self.write(Target::Key(key), Some(value), mark, |_, value| Ok(Plan::Write(value)))?;
@@ -127,10 +126,10 @@ where
     ///
     /// # Errors
     /// [`Refused::Conflict`] with what is there; [`Refused::Invalid`], [`Refused::Full`].
-    pub fn insert(&self, key: K, value: V) -> Result<Version, Refused<'_, V>> {
+    pub fn insert(&self, key: K, value: V) -> Result<Version, Refused<V>> {
         let written =
             self.write(Target::Key(key), Some(value), self.mark(None), |seen, value| match (seen.old, value) {
-                (Some(seen), Some(value)) => Err(Refused::Conflict(Conflict { actual: Some(seen), value })),
+                (Some(seen), Some(value)) => Err(Refused::Conflict { actual: Some(seen.version()), value }),
                 (_, value) => Ok(Plan::Write(value)),
             })?;
         Ok(written.version())
@@ -144,7 +143,7 @@ where
         &self,
         key: &Q,
         mut change: impl FnMut(&V) -> V,
-    ) -> Result<Option<Versioned<'_, V>>, Refused<'_, V>>
+    ) -> Result<Option<Versioned<'_, V>>, Refused<V>>
     where
         I: Lookup<K, Q>,
     {
@@ -159,7 +158,7 @@ where
         &self,
         key: &Q,
         mut change: impl FnMut(&V) -> Result<V, E>,
-    ) -> Result<Option<Versioned<'_, V>>, Refused<'_, V>>
+    ) -> Result<Option<Versioned<'_, V>>, Refused<V>>
     where
         I: Lookup<K, Q>,
         E: Into<Box<dyn Error + Send + Sync>>,
@@ -179,7 +178,7 @@ where
     ///
     /// # Errors
     /// [`Refused::Invalid`], [`Refused::Full`], with what the closure made.
-    pub fn upsert(&self, key: K, mut make: impl FnMut(Option<&V>) -> V) -> Result<Versioned<'_, V>, Refused<'_, V>> {
+    pub fn upsert(&self, key: K, mut make: impl FnMut(Option<&V>) -> V) -> Result<Versioned<'_, V>, Refused<V>> {
         let plan = |seen: Seen<'_, V>, _| Ok(Plan::Write(Some(make(seen.old.map(Versioned::value)))));
         Ok(self.write(Target::Key(key), None, self.mark(None), plan)?.value())
     }
@@ -191,7 +190,7 @@ where
     ///
     /// # Examples
     /// See [`MapOptions`](crate::MapOptions).
-    pub fn merge(&self, key: K, delta: &D) -> Result<Versioned<'_, V>, Refused<'_, V>> {
+    pub fn merge(&self, key: K, delta: &D) -> Result<Versioned<'_, V>, Refused<V>> {
         let plan = |seen: Seen<'_, V>, _| match self.checks.merged(seen.old.map(Versioned::value), delta) {
             Ok(value) => Ok(Plan::Write(Some(value))),
             Err(error) => Err(Refused::Declined { error }),
@@ -203,16 +202,16 @@ where
     ///
     /// # Errors
     /// [`Refused::Conflict`] with what is there; [`Refused::Invalid`].
-    pub fn compare_exchange<Q: ?Sized>(&self, key: &Q, expected: Version, value: V) -> Result<Version, Refused<'_, V>>
+    pub fn compare_exchange<Q: ?Sized>(&self, key: &Q, expected: Version, value: V) -> Result<Version, Refused<V>>
     where
         I: Lookup<K, Q>,
     {
         let Some(slot) = self.pin.find(key) else {
-            return Err(Refused::Conflict(Conflict { actual: None, value }));
+            return Err(Refused::Conflict { actual: None, value });
         };
         let written = self.write(Target::Slot(slot), Some(value), self.mark(None), |seen, value| match value {
             Some(value) if seen.old.is_none_or(|seen| seen.version() != expected) => {
-                Err(Refused::Conflict(Conflict { actual: seen.old, value }))
+                Err(Refused::Conflict { actual: seen.old.map(Versioned::version), value })
             }
             value => Ok(Plan::Write(value)),
         })?;
@@ -223,7 +222,7 @@ where
     ///
     /// # Errors
     /// [`Refused::Invalid`].
-    pub fn remove<Q: ?Sized>(&self, key: &Q) -> Result<Option<Versioned<'_, V>>, Refused<'_, V>>
+    pub fn remove<Q: ?Sized>(&self, key: &Q) -> Result<Option<Versioned<'_, V>>, Refused<V>>
     where
         I: Lookup<K, Q>,
     {
@@ -237,14 +236,38 @@ where
         &'p self,
         slot: &'p SlotHeader,
         kind: ChangeKind,
-        mut plan: impl FnMut(Latest<'p>) -> Result<Option<V>, Refused<'p, V>>,
-    ) -> Result<Version, Refused<'p, V>> {
+        mut plan: impl FnMut(Latest<'p>) -> Result<Option<V>, Refused<V>>,
+    ) -> Result<Version, Refused<V>> {
         let plan = |seen: Seen<'p, V>, _| plan(seen.latest).map(Plan::Write);
         let written = self.write(Target::Slot(slot), None, self.mark(Some(kind)), plan)?;
         match written.new {
             Some((version, _)) => Ok(version),
             None => unreachable!("{ALWAYS_WRITES}"),
         }
+    }
+
+    /// What a slot holds now.
+    #[inline]
+    pub(crate) fn versioned_at<'p>(&'p self, slot: &'p SlotHeader) -> Option<Versioned<'p, V>> {
+        let now = self.now();
+        self.live(self.pin.worker().latest(slot), now)
+    }
+
+    /// Sets the value of a slot's key.
+    pub(crate) fn put_at<'p>(&'p self, slot: &'p SlotHeader, value: V) -> Result<Version, Refused<V>> {
+        let written =
+            self.write(Target::Slot(slot), Some(value), self.mark(None), |_, value| Ok(Plan::Write(value)))?;
+        Ok(written.version())
+    }
+
+    /// Replaces what a slot holds, if it holds a value.
+    pub(crate) fn update_at<'p>(
+        &'p self,
+        slot: &'p SlotHeader,
+        mut change: impl FnMut(&V) -> V,
+    ) -> Result<Option<Versioned<'p, V>>, Refused<V>> {
+        let plan = |seen: Seen<'p, V>, _| Ok(seen.old.map_or(Plan::Leave, |seen| Plan::Write(Some(change(&seen)))));
+        Ok(self.write(Target::Slot(slot), None, self.mark(None), plan)?.as_written())
     }
 
     /// Does a write: plans it over what the key holds, has it judged, and installs it over exactly that; all again if another was faster.
@@ -255,8 +278,8 @@ where
         target: Target<'p, K>,
         mut spare: Option<V>,
         mark: Mark,
-        mut plan: impl FnMut(Seen<'p, V>, Option<V>) -> Result<Plan<V>, Refused<'p, V>>,
-    ) -> Result<Written<'p, V>, Refused<'p, V>> {
+        mut plan: impl FnMut(Seen<'p, V>, Option<V>) -> Result<Plan<V>, Refused<V>>,
+    ) -> Result<Written<'p, V>, Refused<V>> {
         let mut slot = match &target {
             Target::Key(key) => self.pin.find_key(key),
             Target::Slot(slot) => Some(*slot),

@@ -3,14 +3,14 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{Conflict, HistoryError, Version};
+use crate::{HistoryError, Version};
 
 /// What a validator, a merge function or a closure says when it refuses.
 pub(crate) type Reason = Box<dyn Error + Send + Sync>;
 
 /// A checked map has refused a write, and is as it was. Gives back the value that was not written.
 #[non_exhaustive]
-pub enum Refused<'p, V> {
+pub enum Refused<V> {
     /// A validator has refused what the write would have made of the key. Change the value, or leave the key.
     Invalid {
         /// What the validator says.
@@ -31,43 +31,40 @@ pub enum Refused<'p, V> {
         value: V,
     },
     /// A conditional write found something else than it expected. Look, and decide anew.
-    Conflict(Conflict<'p, V>),
+    Conflict {
+        /// The version that the key has; `None` if it is absent.
+        actual: Option<Version>,
+        /// The value that was not written.
+        value: V,
+    },
     /// What was to be brought back is no longer kept, or never was.
     History(HistoryError),
 }
 
-impl<V> Refused<'_, V> {
+impl<V> Refused<V> {
     /// The value that was not written, if there is one.
     pub fn into_value(self) -> Option<V> {
         match self {
             Self::Invalid { value, .. } => value,
             Self::Declined { .. } | Self::History(_) => None,
-            Self::Full { value, .. } | Self::Conflict(Conflict { value, .. }) => Some(value),
-        }
-    }
-
-    /// The version that a conditional write found in place of the one that it expected.
-    pub fn conflicting_version(&self) -> Option<Version> {
-        match self {
-            Self::Conflict(conflict) => conflict.version(),
-            _ => None,
+            Self::Full { value, .. } | Self::Conflict { value, .. } => Some(value),
         }
     }
 }
 
-impl<V> fmt::Debug for Refused<'_, V> {
+impl<V> fmt::Debug for Refused<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid { error, .. } => f.debug_struct("Invalid").field("error", error).finish_non_exhaustive(),
             Self::Declined { error } => f.debug_struct("Declined").field("error", error).finish(),
             Self::Full { keys_max, .. } => f.debug_struct("Full").field("keys_max", keys_max).finish_non_exhaustive(),
-            Self::Conflict(conflict) => f.debug_tuple("Conflict").field(conflict).finish(),
+            Self::Conflict { actual, .. } => f.debug_struct("Conflict").field("actual", actual).finish_non_exhaustive(),
             Self::History(error) => f.debug_tuple("History").field(error).finish(),
         }
     }
 }
 
-impl<V> fmt::Display for Refused<'_, V> {
+impl<V> fmt::Display for Refused<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid { error, .. } => write!(f, "a validator has refused the write: {error}"),
@@ -75,24 +72,27 @@ impl<V> fmt::Display for Refused<'_, V> {
             Self::Full { keys_max, .. } => {
                 write!(f, "the map holds {keys_max} keys, as many as it may: remove one first")
             }
-            Self::Conflict(conflict) => conflict.fmt(f),
+            Self::Conflict { actual: Some(version), .. } => {
+                write!(f, "the key is at version {version}: read it and try again")
+            }
+            Self::Conflict { actual: None, .. } => write!(f, "the key is absent: insert it, or leave it"),
             Self::History(error) => error.fmt(f),
         }
     }
 }
 
-impl<V> From<HistoryError> for Refused<'_, V> {
+impl<V> From<HistoryError> for Refused<V> {
     fn from(error: HistoryError) -> Self {
         Self::History(error)
     }
 }
 
-impl<V> Error for Refused<'_, V> {
+impl<V> Error for Refused<V> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Invalid { error, .. } | Self::Declined { error } => Some(error.as_ref()),
             Self::History(error) => Some(error),
-            Self::Full { .. } | Self::Conflict(_) => None,
+            Self::Full { .. } | Self::Conflict { .. } => None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod origin;
 mod past;
 mod revisions;
 mod rollback;
+mod transacted;
 
 use std::time::Duration;
 

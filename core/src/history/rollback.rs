@@ -106,6 +106,18 @@ where
         self.rollback_at(slot, back)
     }
 
+    /// What a key held before.
+    pub(crate) fn held_before<Q: ?Sized>(&self, key: &Q, back: Back) -> Result<Option<&V>, HistoryError>
+    where
+        I: Lookup<K, Q>,
+    {
+        let recording = self.recording()?;
+        self.map().engine().time.now();
+        let latest = self.find(key).map_or(Latest::Empty, |slot| self.worker().latest(slot));
+        let goal = back.of(self.told(latest, recording)).map_err(|oldest| self.too_old(oldest))?;
+        Ok(goal.value())
+    }
+
     fn rollback_at(&self, slot: &SlotHeader, back: Back) -> Result<Version, HistoryError> {
         loop {
             self.map().engine().time.now();
@@ -132,7 +144,7 @@ where
     /// Brings the whole map back to a moment of the past, key by key, with new versions. Returns how many keys have changed.
     ///
     /// # Consistency
-    /// Each key by itself. What all keys held is read before the first one is written: if anything is no longer known, nothing is done.
+    /// Each key by itself; for all in one step, see [`Transaction::rollback_all`](crate::Transaction::rollback_all). What all keys held is read before the first one is written: if anything is no longer known, nothing is done.
     /// Keys that are written meanwhile are brought back, or hold what was written after.
     ///
     /// # Cost
@@ -205,7 +217,7 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn rollback<Q: ?Sized>(&self, key: &Q, back: Back) -> Result<Version, Refused<'_, V>>
+    pub fn rollback<Q: ?Sized>(&self, key: &Q, back: Back) -> Result<Version, Refused<V>>
     where
         I: Lookup<K, Q>,
     {

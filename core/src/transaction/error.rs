@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::Version;
+use crate::{HistoryError, Version};
 
 /// A transaction was not committed, and has changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum TransactionError {
         /// How long it might take.
         limit: Duration,
     },
+    /// History could not be read, or brought back.
+    History(HistoryError),
 }
 
 impl fmt::Display for TransactionError {
@@ -63,6 +65,7 @@ impl fmt::Display for TransactionError {
             Self::TooManyKeys { limit } => write!(f, "the transaction touches more than {limit} keys"),
             Self::TooManyTransactions { limit } => write!(f, "{limit} transactions are live: try again later"),
             Self::TimedOut { limit } => write!(f, "the transaction took longer than {limit:?}"),
+            Self::History(error) => error.fmt(f),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::pending::Pending;
 use crate::raw::chain::VersionHeader;
 use crate::raw::commit::{Access, Checks, Descriptor, Lost, Seen};
 use crate::raw::engine::Worker;
+use crate::raw::lineage::Mark;
 use crate::raw::registry::Registered;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::version::VersionNode;
@@ -172,16 +173,47 @@ impl<'s> Transaction<'s> {
         slot: &SlotHeader,
         value: Option<V>,
     ) -> Result<(), TransactionError> {
+        self.write_as(map, worker, slot, value, Mark::NONE)
+    }
+
+    /// As [`write`](Self::write), of a change that says more of itself.
+    fn write_as<K, V, I>(
+        &mut self,
+        map: &Map<K, V, I>,
+        worker: &Worker<'_>,
+        slot: &SlotHeader,
+        value: Option<V>,
+        mark: Mark,
+    ) -> Result<(), TransactionError> {
         let mut draft = self.draft.borrow_mut();
         let Some(draft) = draft.as_mut() else { return Ok(()) };
         let access = self.access(draft, map, slot)?;
-        let new = Pending::apart(map.component(), value).installed();
+        let new = Pending::apart(map.component(), value, mark).installed();
         let before = std::mem::replace(&mut access.version, new);
         if !before.is_null() {
             // SAFETY: never published; nobody borrows it, since this has the transaction alone.
             worker.retire(unsafe { map.component().retire_version(before) });
         }
         Ok(())
+    }
+
+    /// Writes a key; `None` is a removal.
+    pub(crate) fn write_marked<K, V, I>(
+        &mut self,
+        map: &'s Map<K, V, I>,
+        key: &K,
+        value: Option<V>,
+        mark: Mark,
+    ) -> Result<(), TransactionError>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        I: Lookup<K, K>,
+    {
+        self.check(map)?;
+        at_work!(self, worker);
+        let slot = slot_of(map, &worker, key);
+        self.write_as(map, &worker, slot, value, mark)
     }
 
     /// Ends the transaction: makes what it has written visible, or says why not.

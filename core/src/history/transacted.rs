@@ -1,0 +1,89 @@
+//! Bringing back what maps held before, in one step.
+
+use crate::error::HistoryError;
+use crate::history::{Back, Past};
+use crate::index::Lookup;
+use crate::raw::lineage::{ChangeKind, Mark};
+use crate::{Map, Transaction, TransactionError};
+
+impl<'s> Transaction<'s> {
+    /// Brings back what a key held before, as a part of the transaction; see [`MapPin::rollback`](crate::MapPin::rollback).
+    ///
+    /// # Consistency
+    /// The way back is counted from what the key holds outside the transaction; if that changes before the commit, there is a conflict.
+    ///
+    /// # Errors
+    /// [`TransactionError::History`] if what is meant is no longer kept, or the map keeps no history; else as [`put`](Self::put).
+    pub fn rollback<K, V, I>(&mut self, map: &'s Map<K, V, I>, key: &K, back: Back) -> Result<(), TransactionError>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        I: Lookup<K, K>,
+    {
+        self.contains(map, key)?;
+        let pin = map.pin();
+        let value = pin.held_before(key, back)?.cloned();
+        self.write_marked(map, key, value, Mark::of_kind(ChangeKind::Rollback))
+    }
+
+    /// Brings a whole map back to a moment of the past, as a part of the transaction; returns how many keys that changes.
+    ///
+    /// With this, any number of maps go back in one step: each in its turn, in one transaction. It reads every key of the map, so it suits
+    /// maps of up to some thousand keys, or bound it by [`keys_max`](crate::TransactionOptions::keys_max); beyond, there is
+    /// [`MapPin::rollback_all`](crate::MapPin::rollback_all), key by key.
+    ///
+    /// # Consistency
+    /// All keys that the map has when this is called; if one of them changes before the commit, there is a conflict.
+    ///
+    /// # Errors
+    /// [`TransactionError::History`] if what any key held is no longer known, or the map keeps no history; else as [`put`](Self::put).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{History, MapOptions, Store};
+    ///
+    /// let store = Store::new();
+    /// let options = || MapOptions::<&str, u64>::new().history(History::last(5));
+    /// let (stock, sold) = (store.map_with("stock", options())?, store.map_with("sold", options())?);
+    /// stock.pin().put("apples", 3);
+    /// let past = store.at(store.tick())?;
+    /// stock.pin().put("apples", 2);
+    /// sold.pin().put("apples", 1);
+    ///
+    /// let changed = store.transact(|tx| Ok(tx.rollback_all(&stock, &past)? + tx.rollback_all(&sold, &past)?))?;
+    /// assert_eq!((changed, stock.pin().get("apples"), sold.pin().get("apples")), (2, Some(&3), None));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rollback_all<K, V, I>(&mut self, map: &'s Map<K, V, I>, past: &Past) -> Result<usize, TransactionError>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        I: Lookup<K, K>,
+    {
+        let pin = map.pin();
+        let mut changed = 0;
+        for (slot, then) in pin.at(past)?.slots()? {
+            let key = pin.key_of(slot);
+            // Reads it: what is not written must stay as it is, too.
+            self.contains(map, key)?;
+            if pin.versioned_at(slot).map(|now| now.version()) != then.map(|then| then.version()) {
+                self.write_marked(
+                    map,
+                    key,
+                    then.map(|then| then.value().clone()),
+                    Mark::of_kind(ChangeKind::Rollback),
+                )?;
+                changed += 1;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+impl From<HistoryError> for TransactionError {
+    fn from(error: HistoryError) -> Self {
+        Self::History(error)
+    }
+}
