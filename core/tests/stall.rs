@@ -105,6 +105,32 @@ impl Scene {
         }
     }
 
+    /// Adds one to each of two keys, as one step that depends on the cell.
+    fn add_both(&self, keys: [u64; 2]) {
+        let map = &self.world.maps[0];
+        let added = self.world.store.transact(|tx| {
+            tx.load(&self.cell)?;
+            for key in keys {
+                let had = tx.get(map, &key)?.map_or(0, |n| **n);
+                tx.put(map, key, Box::new(had + 1))?;
+            }
+            Ok(keys.len())
+        });
+        (0..added.unwrap()).for_each(|_| self.add(true));
+    }
+
+    /// Moves all that a key holds to another one, as one step.
+    fn move_all(&self, from: u64, to: u64) {
+        let map = &self.world.maps[0];
+        let moved = self.world.store.transact(|tx| {
+            let Some(had) = tx.get(map, &from)?.map(|n| **n) else { return Ok(()) };
+            tx.remove(map, &from)?;
+            let has = tx.get(map, &to)?.map_or(0, |n| **n);
+            tx.put(map, to, Box::new(has + had))
+        });
+        moved.unwrap();
+    }
+
     fn compare_still(&self, still: &Snapshot) {
         let map = &self.world.maps[0];
         assert!(STILL.clone().all(|key| still.get(map, &key).map(|value| **value) == Some(key)));
@@ -129,6 +155,10 @@ impl Scene {
             self.pin().remove_if(&PRESENT, |_| true);
             let _ = self.pin().try_update(&key, |_| Err::<Value, ()>(()));
         }
+        self.add_both([0, 1]);
+        self.add_both([ABSENT, REMOVED]);
+        self.move_all(2, 3);
+        self.move_all(REMOVED, 2);
         self.cleared.pin().put(random.below(20), Box::new(0));
         self.cleared.pin().retain(|key, _| key % 3 == 0);
         self.cleared.pin().clear();
@@ -326,6 +356,21 @@ static VICTIMS: LazyLock<Vec<Victim>> = LazyLock::new(|| {
         }),
         victim("keys that go from an ordered map", |scene, _| {
             (99..105).for_each(|nth| _ = scene.ordered.pin().remove(&(nth * 10)));
+        }),
+        victim("a transaction that adds to two keys", |scene, _| scene.add_both([0, 1])),
+        victim("a transaction that brings keys in", |scene, _| scene.add_both([ABSENT, REMOVED])),
+        victim("a transaction that removes a key", |scene, _| scene.move_all(0, ABSENT)),
+        victim("a transaction that loses, and one that is given up", |scene, _| {
+            let map = &scene.world.maps[0];
+            let mut lost = scene.world.store.begin();
+            lost.get(map, &PRESENT).unwrap();
+            lost.put(map, OWN, Box::new(1)).unwrap();
+            lost.put(map, OWN + 1, Box::new(1)).unwrap();
+            scene.pin().put(PRESENT, Box::new(7));
+            assert!(lost.commit().is_err());
+            let mut given_up = scene.world.store.begin();
+            given_up.put(map, OWN, Box::new(1)).unwrap();
+            assert!(given_up.get(map, &(OWN + 2)).unwrap().is_none());
         }),
         victim("get_many", |scene, _| scene.pin().get_many(&[0, ABSENT, 1, REMOVED], |_, _| ())),
         victim("update_many", |scene, _| {
