@@ -1,10 +1,14 @@
 //! Transactions: all or nothing, at one moment, across maps and cells.
 
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use stillpoint::{Cell, Feed, Isolation, Map, OrderedMap, Snapshot, Store, TransactionError, TransactionOptions};
+use support::counted::{Census, Counted};
 
 fn store_of() -> (Store, Map<u64, u64>) {
     let store = Store::new();
@@ -320,4 +324,73 @@ fn what_is_moved_between_keys_is_never_lost() {
         });
     });
     assert_eq!(map.pin().len() as u64, KEYS);
+}
+
+/// Each key of a transaction was looked for among all others, one by one: a large one took time with the square of its size.
+#[test]
+fn a_large_transaction_is_one_step_too() {
+    const KEYS: u64 = 50_000;
+    let (store, map) = store_of();
+    let still = store.snapshot();
+    committed(store.transact(|tx| {
+        (0..KEYS).try_for_each(|key| tx.put(&map, key, 0))?;
+        (0..KEYS).try_for_each(|key| tx.update(&map, &key, |n| n + key).map(|_| ()))
+    }));
+    let all = store.snapshot();
+    assert_eq!((still.iter(&map).count(), all.iter(&map).count() as u64, map.len() as u64), (0, KEYS, KEYS));
+    assert!(all.iter(&map).all(|(key, value)| key == value));
+}
+
+#[test]
+fn a_closure_that_panics_leaves_nothing_behind() {
+    let census = Census::default();
+    let store = Store::new();
+    let map = store.map::<u64, Counted>("map").expect("a fresh name");
+    map.pin().put(1, census.value(1));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        store.transact(|tx| {
+            tx.put(&map, 2, census.value(2))?;
+            tx.update(&map, &1, |_| panic!("the closure's own"))
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!((map.len(), store.stats().live_snapshots), (1, 0));
+    committed(store.transact(|tx| tx.put(&map, 1, census.value(3))));
+    serve(&store);
+    assert_eq!(census.live(), 1, "what was never committed is dropped");
+    drop((map, store));
+    assert_eq!(census.live(), 0);
+}
+
+/// Racing threads abort each other's transactions, and help each other: every value is dropped once.
+#[test]
+fn values_of_transactions_that_lose_are_dropped_once() {
+    const KEYS: u64 = 4;
+    let census = Census::default();
+    let store = Store::new();
+    let map = store.map::<u64, Counted>("map").expect("a fresh name");
+    (0..KEYS).for_each(|key| _ = map.pin().put(key, census.value(0)));
+    thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (store, map, census) = (&store, &map, &census);
+            scope.spawn(move || {
+                for n in 0..5_000 {
+                    let key = |nth: u64| (n * 3 + thread + nth) % KEYS;
+                    let _ = store.transact(|tx| {
+                        let seen = tx.get(map, &key(0))?.map_or(0, Counted::number);
+                        tx.put(map, key(1), census.value(seen + 1))?;
+                        tx.put(map, key(2), census.value(seen + 2))?;
+                        if n % 7 == 0 { Err(tx.abort()) } else { Ok(()) }
+                    });
+                    if thread == 0 {
+                        map.pin().put(key(0), census.value(n));
+                    }
+                }
+            });
+        }
+    });
+    serve(&store);
+    assert_eq!(census.live() as u64, KEYS);
+    drop((map, store));
+    assert_eq!(census.live(), 0);
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::vec_box, reason = "a descriptor that is used again must not move")]
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ptr;
 
 use crate::raw::chain::{self, Ask, Latest, VersionHeader};
@@ -13,7 +14,7 @@ use crate::raw::component::Component;
 use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{Ordering, fence, watch};
+use crate::sync::{HashState, Ordering, fence, watch};
 use crate::tuning;
 
 /// What a transaction has seen of a key.
@@ -109,6 +110,8 @@ pub(crate) struct Descriptor {
     status: StatusWord,
     /// What is written comes first, as soon as the draft is [arranged](Self::arrange).
     accesses: Vec<Access>,
+    /// The number of a slot's access, if there are many and they are not yet arranged.
+    index: HashMap<usize, usize, HashState>,
     writes: usize,
     /// Whether what is only read must still be what is committed.
     validates: bool,
@@ -129,8 +132,8 @@ impl Descriptor {
     pub(crate) fn draft(number: u64, thread: usize) -> Box<Self> {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut draft = spare.unwrap_or_else(|| {
-            let (status, accesses) = (StatusWord::new(), Vec::new());
-            Box::new(Self { status, accesses, writes: 0, validates: false, strength: (0, 0) })
+            let (status, accesses, index) = (StatusWord::new(), Vec::new(), HashMap::default());
+            Box::new(Self { status, accesses, index, writes: 0, validates: false, strength: (0, 0) })
         });
         draft.strength = (number, thread);
         watch::allocated(ptr::from_ref(&*draft));
@@ -143,6 +146,7 @@ impl Descriptor {
             return;
         }
         self.accesses.clear();
+        self.index.clear();
         self.status.reset();
         (self.writes, self.validates) = (0, false);
         // If the thread's table is gone, the descriptor goes too.
@@ -166,7 +170,11 @@ impl Descriptor {
     #[inline]
     pub(crate) fn find(&self, slot: &SlotHeader) -> Option<usize> {
         // A slot of another generation is another key's.
-        self.accesses.iter().position(|access| ptr::eq(access.slot, slot) && access.is_in_place())
+        let is_its = |access: &Access| ptr::eq(access.slot, slot) && access.is_in_place();
+        if self.accesses.len() <= tuning::FEW_ACCESSES {
+            return self.accesses.iter().position(is_its);
+        }
+        self.index.get(&ptr::from_ref(slot).addr()).copied().filter(|number| is_its(&self.accesses[*number]))
     }
 
     /// The access with this number.
@@ -177,8 +185,13 @@ impl Descriptor {
 
     /// Adds an access to the draft.
     pub(crate) fn add(&mut self, access: Access) -> &mut Access {
+        let last = self.accesses.len();
         self.accesses.push(access);
-        let last = self.accesses.len() - 1;
+        if last >= tuning::FEW_ACCESSES {
+            let from = if self.index.is_empty() { 0 } else { last };
+            let added = self.accesses[from..].iter().zip(from..);
+            self.index.extend(added.map(|(access, number)| (access.slot.addr(), number)));
+        }
         &mut self.accesses[last]
     }
 
