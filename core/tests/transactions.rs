@@ -5,7 +5,7 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stillpoint::{Cell, Feed, Isolation, Map, OrderedMap, Snapshot, Store, TransactionError, TransactionOptions};
 use support::counted::{Census, Counted};
@@ -389,8 +389,48 @@ fn values_of_transactions_that_lose_are_dropped_once() {
             });
         }
     });
-    serve(&store);
+    // What a thread leaves is taken over once its end is through, which may be after it was joined.
+    let given_up = Instant::now() + Duration::from_secs(60);
+    while census.live() as u64 > KEYS && Instant::now() < given_up {
+        store.maintain();
+    }
     assert_eq!(census.live() as u64, KEYS);
     drop((map, store));
     assert_eq!(census.live(), 0);
+}
+
+#[test]
+fn a_range_shows_the_moment_and_what_was_written() {
+    let store = Store::new();
+    let map: OrderedMap<u64, u64> = store.ordered_map("map").expect("a fresh name");
+    (0..200).step_by(2).for_each(|key| _ = map.pin().put(key, key));
+    let mut tx = store.begin();
+    map.pin().put(51, 51);
+    map.pin().remove(&52);
+    tx.put(&map, 53, 53).expect("own store");
+    tx.remove(&map, &54).expect("own store");
+    let found: Vec<_> = tx.range(&map, 48..58).expect("own store").into_iter().map(|(key, _)| key).collect();
+    assert_eq!(found, [48, 50, 52, 53, 56]);
+    assert_eq!(tx.range(&map, ..).expect("own store").len(), 100);
+    assert!(matches!(tx.commit(), Err(TransactionError::Conflict(_))));
+}
+
+#[test]
+fn a_key_that_comes_into_a_range_is_a_conflict_and_one_that_it_brings_itself_is_none() {
+    let store = Store::new();
+    let map: OrderedMap<u64, u64> = store.ordered_map("map").expect("a fresh name");
+    (0..100).for_each(|key| _ = map.pin().put(key * 10, key));
+    let mut tx = store.begin();
+    assert_eq!(tx.range(&map, 100..200).expect("own store").len(), 10);
+    tx.put(&map, 101, 0).expect("own store");
+    tx.put(&map, 102, 0).expect("own store");
+    committed(tx.commit());
+
+    for isolation in [Isolation::Serializable, Isolation::Snapshot] {
+        let mut tx = store.begin_with(TransactionOptions::new().isolation(isolation)).expect("no bound");
+        tx.range(&map, 300..400).expect("own store");
+        tx.put(&map, 0, 1).expect("own store");
+        map.pin().put(if isolation == Isolation::Snapshot { 306 } else { 305 }, 0);
+        assert_eq!(tx.commit().is_err(), isolation == Isolation::Serializable);
+    }
 }

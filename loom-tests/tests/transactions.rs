@@ -79,6 +79,32 @@ twin!(skew_when_reads_are_not_compared: of_two_that_read_what_the_other_writes_o
 twin!(skew_when_what_is_in_doubt_is_passed_by:
     of_two_that_read_what_the_other_writes_one_begins_again without ValidateForeign, SKEW);
 
+/// A transaction that brings a key in if a range is empty, and one that brings one into the range if the first one's is absent.
+#[test]
+fn a_key_that_comes_into_a_scanned_range_is_a_conflict() {
+    explore(2, || {
+        let (store, [map]) = store_of(["map"]);
+        let range = store.ordered_map::<u64, u64>("range").expect("a name of its own");
+        let mut first = store.begin();
+        assert_eq!(first.range(&range, ..), Ok(Vec::new()));
+        open(first.put(&map, ONE, 11));
+        let second = spawn({
+            let (store, map, range) = (store.clone(), map.clone(), range.clone());
+            move || {
+                let mut tx = store.begin();
+                let Ok(None) = tx.get(&map, &ONE) else { return false };
+                open(tx.put(&range, TWO, 11));
+                tx.commit().is_ok()
+            }
+        });
+        let is_first = first.commit().is_ok();
+        assert!(!(join(second) && is_first), "{SKEW}");
+    });
+}
+
+twin!(skew_when_keys_that_come_are_not_counted:
+    a_key_that_comes_into_a_scanned_range_is_a_conflict without BirthBeforeInstall, SKEW);
+
 /// A transaction on keys of two maps, and a subscriber of the one that comes last: what a snapshot has shown, it is told.
 #[test]
 fn a_subscriber_is_told_of_a_transaction_that_was_shown() {

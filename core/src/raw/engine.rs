@@ -190,6 +190,9 @@ impl<'g> Worker<'g> {
             self.note(slot);
         }
         let wanted_before = (!rule::holds(Rule::WantedAfterStamp)).then(|| self.engine.desk.wanted());
+        if address.is_null() {
+            component.count_birth();
+        }
         if !slot.replace_head(address, new) {
             self.record.clear();
             self.record.tally.retries.add(1);
@@ -288,6 +291,7 @@ impl<'g> Worker<'g> {
         }
         // SAFETY: allocated by the caller and not yet published.
         let is_tombstone = unsafe { &*new }.is_tombstone();
+        component.count_birth();
         if !slot.replace_head(seen, new) {
             return Err(Moved);
         }

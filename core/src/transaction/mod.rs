@@ -4,6 +4,7 @@ mod cells;
 mod error;
 mod options;
 mod run;
+mod scans;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -75,6 +76,8 @@ macro_rules! at_work {
         let $worker = Worker::new(engine, &session, &guard);
     };
 }
+
+use at_work;
 
 impl<'s> Transaction<'s> {
     fn deadline(options: &TransactionOptions) -> Option<Instant> {

@@ -98,6 +98,29 @@ impl Access {
     }
 }
 
+/// A component that a transaction has scanned.
+#[derive(Clone, Copy)]
+pub(crate) struct Scan {
+    component: *const Component,
+    /// How many keys had come before the scan.
+    births: u64,
+    /// How many the transaction brings in itself.
+    own: u64,
+}
+
+impl Scan {
+    /// Of a component that is scanned after this.
+    pub(crate) fn of(component: &Component) -> Self {
+        Self { component, births: component.births(), own: 0 }
+    }
+
+    /// Whether no other key has come meanwhile.
+    fn is_unchanged(&self) -> bool {
+        // SAFETY: components live as long as their store.
+        unsafe { &*self.component }.births() == self.births + self.own
+    }
+}
+
 /// Who brings a transaction to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -110,6 +133,8 @@ pub(crate) struct Descriptor {
     status: StatusWord,
     /// What is written comes first, as soon as the draft is [arranged](Self::arrange).
     accesses: Vec<Access>,
+    /// What was scanned, each component once.
+    scans: Vec<Scan>,
     /// The number of a slot's access, if there are many and they are not yet arranged.
     index: HashMap<usize, usize, HashState>,
     writes: usize,
@@ -132,8 +157,8 @@ impl Descriptor {
     pub(crate) fn draft(number: u64, thread: usize) -> Box<Self> {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut draft = spare.unwrap_or_else(|| {
-            let (status, accesses, index) = (StatusWord::new(), Vec::new(), HashMap::default());
-            Box::new(Self { status, accesses, index, writes: 0, validates: false, strength: (0, 0) })
+            let (status, accesses, scans, index) = (StatusWord::new(), Vec::new(), Vec::new(), HashMap::default());
+            Box::new(Self { status, accesses, scans, index, writes: 0, validates: false, strength: (0, 0) })
         });
         draft.strength = (number, thread);
         watch::allocated(ptr::from_ref(&*draft));
@@ -147,6 +172,7 @@ impl Descriptor {
         }
         self.accesses.clear();
         self.index.clear();
+        self.scans.clear();
         self.status.reset();
         (self.writes, self.validates) = (0, false);
         // If the thread's table is gone, the descriptor goes too.
@@ -162,6 +188,7 @@ impl Descriptor {
     pub(super) fn renewed(&self) -> Box<Self> {
         let mut draft = Self::draft(self.strength.0, self.strength.1);
         draft.accesses.extend_from_slice(&self.accesses);
+        draft.scans.extend_from_slice(&self.scans);
         (draft.writes, draft.validates) = (self.writes, self.validates);
         draft
     }
@@ -195,6 +222,20 @@ impl Descriptor {
         &mut self.accesses[last]
     }
 
+    /// Remembers that a component is scanned; the first scan of it counts.
+    pub(crate) fn scan(&mut self, component: &Component) {
+        if !self.scans.iter().any(|scan| ptr::eq(scan.component, component)) {
+            self.scans.push(Scan::of(component));
+        }
+    }
+
+    /// Counts a key that the transaction brings in, before it is announced.
+    pub(super) fn count_birth(&mut self, component: *const Component) {
+        // SAFETY: components live as long as their store.
+        unsafe { &*component }.count_birth();
+        self.scans.iter_mut().filter(|scan| ptr::eq(scan.component, component)).for_each(|scan| scan.own += 1);
+    }
+
     /// All keys that were read or are written.
     pub(crate) fn accesses(&self) -> &[Access] {
         &self.accesses
@@ -216,7 +257,7 @@ impl Descriptor {
             self.accesses.sort_unstable_by_key(order);
         }
         self.writes = self.accesses.partition_point(Access::is_write);
-        self.validates = validates && self.writes < self.accesses.len();
+        self.validates = validates && (self.writes < self.accesses.len() || !self.scans.is_empty());
     }
 
     /// Whether it has to be compared with what is committed by then.
@@ -315,7 +356,16 @@ impl Descriptor {
         clock.now()
     }
 
-    /// Compares what was read with what is committed; `Err` names an access that has changed.
+    /// The component and the access that a number in an aborted status speaks of; no access if it is a scan.
+    pub(super) fn culprit(&self, number: usize) -> (&Component, Option<&Access>) {
+        match self.accesses.get(number) {
+            Some(access) => (access.component(), Some(access)),
+            // SAFETY: components live as long as their store.
+            None => (unsafe { &*self.scans[number - self.accesses.len()].component }, None),
+        }
+    }
+
+    /// Compares what was read with what is committed; `Err` names an access that has changed, or, beyond them, a scan.
     fn validate(&self, clock: &Clock) -> Result<(), usize> {
         // SeqCst fence [SNAP-1]: the clock was read before the heads are. Its mates are the same fences of other writers: who installs
         // later than is seen here reads a clock that is not older.
@@ -325,7 +375,10 @@ impl Descriptor {
                 return Err(number);
             }
         }
-        Ok(())
+        match self.scans.iter().position(|scan| !scan.is_unchanged()) {
+            Some(number) => Err(self.accesses.len() + number),
+            None => Ok(()),
+        }
     }
 
     fn is_unchanged(&self, access: &Access, clock: &Clock) -> bool {

@@ -36,6 +36,9 @@
 //! its clock stands later, and its tick is at least *t*: it happens after. An intent of an ACTIVE transaction is the same case: that one will be
 //! PREPARED, fence, and meet all intents of ours if it validates.
 //!
+//! *Scans:* a key that a scan could not meet, for it had no slot, is counted by its component before its first version is installed. A scan
+//! remembers the count from before it began, and validation compares it: the same two cases.
+//!
 //! *Why no cycle waits:* a validator helps only transactions that are stronger than the one that it validates, and aborts the others. Strength is
 //! the number of transactions that its thread has begun, fewer being stronger. *Why owners do not wait for each other:* installs go in
 //! one order, so of two that collide the one that is further can always be helped to its end.

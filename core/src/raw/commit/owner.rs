@@ -41,7 +41,7 @@ impl<'g> Worker<'g> {
         draft.arrange(checks == Checks::Reads);
         loop {
             if let Err(access) = self.expect(&mut draft, checks) {
-                let lost = self.lost(&draft.accesses()[access]);
+                let lost = self.lost(&draft, access);
                 self.discard(draft);
                 return Err(lost);
             }
@@ -75,7 +75,7 @@ impl<'g> Worker<'g> {
                         }
                         State::Aborted(access) => {
                             self.undo(published, intent);
-                            Err(self.lost(&published.accesses()[access]))
+                            Err(self.lost(published, access))
                         }
                         other => unreachable!("a transaction that was helped to its end is {other:?}"),
                     };
@@ -103,6 +103,9 @@ impl<'g> Worker<'g> {
     /// Sees what each version that is to be installed replaces; `Err` names an access that has changed.
     fn expect(&self, draft: &mut Descriptor, checks: Checks) -> Result<(), usize> {
         let writes = draft.writes().len();
+        // A single one counts its own.
+        let counts_births = writes > 1 || draft.validates();
+        let mut born = Vec::new();
         for (number, write) in draft.accesses_mut()[..writes].iter_mut().enumerate() {
             let latest = chain::latest(write.slot(), &self.engine.clock);
             let (expected, replaced, was_present) = match latest {
@@ -127,7 +130,11 @@ impl<'g> Worker<'g> {
             }
             write.own_version().set_prev(expected);
             (write.expected, write.replaced, write.was_present) = (expected, replaced, was_present);
+            if expected.is_null() && counts_births {
+                born.push(write.component);
+            }
         }
+        born.into_iter().for_each(|component| draft.count_birth(component));
         Ok(())
     }
 
@@ -200,13 +207,15 @@ impl<'g> Worker<'g> {
         }
     }
 
-    fn lost(&self, access: &Access) -> Lost {
+    fn lost(&self, descriptor: &Descriptor, number: usize) -> Lost {
         self.record.tally.conflicts.add(1);
+        let (component, access) = descriptor.culprit(number);
+        let Some(access) = access else { return Lost { component: component.id(), hash: 0, found: None } };
         let found = match chain::read(access.slot(), &self.engine.clock) {
             Latest::Version(newest) if !newest.version.is_tombstone() => Some(newest.stamp.version()),
             _ => None,
         };
-        Lost { component: access.component().id(), hash: access.slot().hash(), found }
+        Lost { component: component.id(), hash: access.slot().hash(), found }
     }
 
     fn retire_descriptor(&self, descriptor: *mut Descriptor) {

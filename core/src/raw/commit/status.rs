@@ -29,7 +29,7 @@ pub(crate) enum State {
     Validating(u64),
     /// Its versions are visible from this tick on.
     Committed(u64),
-    /// Its versions have failed; the access with this number is why.
+    /// Its versions have failed; the access with this number is why, or the scan that comes as many behind.
     Aborted(usize),
 }
 
