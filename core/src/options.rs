@@ -17,6 +17,10 @@ use crate::time::millis_in;
 /// What is not asked for costs nothing. A check makes the map a [`CheckedMap`](crate::CheckedMap), whose writes may be refused; without one it
 /// is a [`Map`](crate::Map).
 ///
+/// # Limits
+/// Transactions write maps without checks only. What is restored from disk begins with the newest versions: of the history before, and of
+/// the times at which keys expire, files know nothing.
+///
 /// # Examples
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
