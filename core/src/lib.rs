@@ -19,6 +19,15 @@
 //! assert!(pin.compare_exchange(&7, seen.version(), 200).is_ok());
 //! assert_eq!(still.get(&bids, &7), Some(&101));  // shows what it showed
 //! assert_eq!(pin.get(&7), Some(&200));
+//!
+//! let asks = store.map::<u64, i64>("asks")?;
+//! let moved = store.transact(|tx| {              // all of it at one moment, or nothing
+//!     let Some(&price) = tx.get(&bids, &7)? else { return Ok(false) };
+//!     tx.remove(&bids, &7)?;
+//!     tx.put(&asks, 7, price)?;
+//!     Ok(true)
+//! });
+//! assert_eq!((moved, pin.get(&7), asks.pin().get(&7)), (Ok(true), None, Some(&200)));
 //! # Ok(())
 //! # }
 //! ```
@@ -34,11 +43,13 @@
 //! Files (see `stillpoint-persist`), async runtimes, serialization formats.
 //!
 //! # Consistency
-//! Operations on a key and snapshots are linearizable. A snapshot sees all maps of its store at one moment.
+//! Operations on a key and snapshots are linearizable. A snapshot sees all maps of its store at one moment. Transactions are strictly
+//! serializable, or see one moment if [snapshot isolation](Isolation::Snapshot) is asked for.
 //!
 //! # Progress
 //! No operation of [`MapPin`] takes a lock or waits for another thread: reads and writes are lock-free, and a thread that is
-//! stopped in the middle of one holds up memory at most. The allocator is the exception. Finding a map by name takes a lock.
+//! stopped in the middle of one holds up memory at most. So it is with transactions: whoever meets what a stopped thread has begun to commit
+//! brings it to its end. The allocator is the exception. Finding a map by name takes a lock.
 //!
 //! # Memory
 //! Live keys, and for each snapshot that is kept the older values that it still sees. A replaced value is dropped some
