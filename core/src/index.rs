@@ -105,6 +105,9 @@ pub(crate) trait Find<K>: Sized + 'static {
 pub(crate) trait FindBy<K, Q: ?Sized>: Find<K> {
     /// The key's slot, if it has one.
     fn find<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader>;
+
+    /// As [`find`](Self::find), for who is going to write it.
+    fn find_to_write<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader>;
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> Find<K> for Hashed {
@@ -138,6 +141,11 @@ where
     fn find<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
         find_hashed::<K, Q>(component, self.hash(key), key)
     }
+
+    #[inline]
+    fn find_to_write<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
+        find_hashed_to_write::<K, Q>(component, self.hash(key), key)
+    }
 }
 
 /// The slot of a key whose hash is known. The caller is pinned.
@@ -151,6 +159,20 @@ where
     component.table.find(hash, |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)
 }
 
+/// As [`find_hashed`], for who is going to write the slot: asks for what a write touches while the key is still on its way.
+#[inline]
+pub(crate) fn find_hashed_to_write<'g, K, Q>(component: &'g Component, hash: u64, key: &Q) -> Option<&'g SlotHeader>
+where
+    K: Borrow<Q> + 'g,
+    Q: Eq + ?Sized,
+{
+    component.table.find(hash, |slot| {
+        component.arena.prefetch_side(slot);
+        // SAFETY: as in `find_hashed`.
+        unsafe { Slot::<K>::key(slot) }.borrow() == key
+    })
+}
+
 /// The slot of a key whose hash is known, made if there is none. The caller is pinned.
 pub(crate) fn slot_for_hashed<'g, K: Eq + 'g>(
     component: &'g Component,
@@ -158,7 +180,7 @@ pub(crate) fn slot_for_hashed<'g, K: Eq + 'g>(
     hash: u64,
     key: K,
 ) -> &'g SlotHeader {
-    if let Some(slot) = find_hashed::<K, K>(component, hash, &key) {
+    if let Some(slot) = find_hashed_to_write::<K, K>(component, hash, &key) {
         return slot;
     }
     let made = component.make_slot(hash, key);
@@ -226,6 +248,11 @@ where
 {
     #[inline]
     fn find<'g>(&self, _component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
+        self.index.find(key)
+    }
+
+    #[inline]
+    fn find_to_write<'g>(&self, _component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
         self.index.find(key)
     }
 }

@@ -504,7 +504,7 @@ where
     where
         I: Lookup<K, Q>,
     {
-        let Some(slot) = self.find(key) else { return Ok(None) };
+        let Some(slot) = self.map.index().find_to_write(self.map.component(), key) else { return Ok(None) };
         self.try_update_at(slot, change)
     }
 
@@ -696,7 +696,9 @@ where
     where
         I: Lookup<K, Q>,
     {
-        let Some(slot) = self.find(key) else { return Err(self.conflict(None, value)) };
+        let Some(slot) = self.map.index().find_to_write(self.map.component(), key) else {
+            return Err(self.conflict(None, value));
+        };
         self.exchange_at(slot, is_expected, value)
     }
 
@@ -760,7 +762,7 @@ where
     where
         I: Lookup<K, Q>,
     {
-        let slot = self.find(key)?;
+        let slot = self.map.index().find_to_write(self.map.component(), key)?;
         self.remove_at(slot, test)
     }
 

@@ -70,6 +70,12 @@ impl Arena {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Asks for what a write of a slot touches beside it to be brought near.
+    #[inline]
+    pub(crate) fn prefetch_side(&self, slot: &SlotHeader) {
+        self.pages.prefetch_side(slot);
+    }
+
     /// Takes a slot. The caller is pinned. Lock-free.
     pub(crate) fn allocate(&self) -> Fresh {
         // Acquire [FREE-2]: with Release [FREE-1].

@@ -50,7 +50,7 @@ use crate::raw::clock::Clock;
 use crate::raw::slot::{Head, PruneRight, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, watch};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, fence_behind_exchange, watch};
 use crate::tuning;
 
 /// Set in a version's `prev`: it has no value.
@@ -131,13 +131,14 @@ impl VersionHeader {
     #[inline]
     pub(crate) fn decide(&self, clock: &Clock) -> Stamp {
         let stamp = self.stamp();
-        if stamp.is_final() { stamp } else { self.decide_now(clock) }
+        // Behind the compare-and-swap that has made it the head.
+        if stamp.is_final() { stamp } else { self.decide_now(clock, fence_behind_exchange) }
     }
 
     #[cold]
     #[inline(never)]
     fn decide_helping(&self, clock: &Clock) -> Stamp {
-        self.decide_now(clock)
+        self.decide_now(clock, || fence(Ordering::SeqCst))
     }
 
     /// Decides a version that was met undecided by another than its writer; `None` if it is not committed, as far as whoever asks must
@@ -192,7 +193,7 @@ impl VersionHeader {
     }
 
     #[inline]
-    fn decide_now(&self, clock: &Clock) -> Stamp {
+    fn decide_now(&self, clock: &Clock, fence: impl Fn()) -> Stamp {
         // Read before the clock, so that the clock read is not older (rule 3). If a pruner has changed `prev` meanwhile, the
         // version was final, and the compare-and-swap below fails.
         let replaced = self.prev().map(VersionHeader::stamp);
@@ -200,7 +201,7 @@ impl VersionHeader {
             if rule::holds(Rule::FenceBeforeClock) {
                 // SeqCst fence [SNAP-1]: the install, and the writer's announcement, stand before the clock. Mates: the
                 // fences of a snapshot's taking [SNAP-2].
-                fence(Ordering::SeqCst);
+                fence();
             }
             let tick = clock.now();
             let sequence = match replaced {

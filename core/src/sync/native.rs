@@ -12,3 +12,14 @@ pub(crate) use foldhash::quality::RandomState as HashState;
 pub(crate) use std::thread::{Thread, current as current_thread, park_timeout as park};
 
 pub(crate) use super::region::{Zeroed, zeroed_slice};
+
+/// A SeqCst fence that stands directly behind a compare-and-swap of the same thread which succeeded. On x86-64 the instruction of that one
+/// is a full fence by itself: what is left to do is to keep the compiler from moving anything across. Elsewhere, and in the other
+/// worlds, it is the fence.
+#[inline(always)]
+pub(crate) fn fence_behind_exchange() {
+    #[cfg(target_arch = "x86_64")]
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(not(target_arch = "x86_64"))]
+    fence(Ordering::SeqCst);
+}

@@ -98,6 +98,11 @@ pub(crate) fn fence(order: Ordering) {
     atomic::fence(order);
 }
 
+/// A SeqCst fence that stands directly behind a compare-and-swap of the same thread which succeeded.
+pub(crate) fn fence_behind_exchange() {
+    fence(Ordering::SeqCst);
+}
+
 macro_rules! counted {
     ($name:ident, $inner:ty, $value:ty $(, $generic:ident)?) => {
         #[derive(Debug)]
