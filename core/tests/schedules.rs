@@ -309,3 +309,139 @@ fn ordered_scans_miss_nothing() {
         together(writers.chain([reader]));
     });
 }
+
+/// Transfers between accounts in two maps and a cell: at any moment, for snapshots and transactions alike, nothing is lost or made.
+#[test]
+fn transfers_are_whole() {
+    const EACH: u64 = 100;
+    draw(400, |seed| {
+        let store = Store::new();
+        let maps = ["first", "second"].map(|name| store.map::<u64, u64>(name).expect("a fresh name"));
+        let reserve = store.cell("reserve", EACH).expect("a fresh name");
+        maps.iter().for_each(|map| _ = map.pin().put(1, EACH));
+        let tellers = (0..2).map(|thread| {
+            let (store, maps, reserve) = (store.clone(), maps.clone(), reserve.clone());
+            part(move || {
+                let mut random = Random::new(2 * seed + thread);
+                for _ in 0..4 {
+                    let (from, amount, to_reserve) = (random.below(2) as usize, random.below(9), random.below(3) == 0);
+                    store
+                        .transact(|tx| {
+                            tx.update(&maps[from], &1, |had| had - amount)?;
+                            if to_reserve {
+                                tx.modify(&reserve, |had| had + amount)
+                            } else {
+                                tx.update(&maps[1 - from], &1, |had| had + amount).map(drop)
+                            }
+                        })
+                        .expect("retried until it is done");
+                }
+            })
+        });
+        let auditor = part({
+            let (store, maps, reserve) = (store.clone(), maps.clone(), reserve.clone());
+            move || {
+                for _ in 0..3 {
+                    let still = store.snapshot();
+                    let held = |map| still.get(map, &1).copied().unwrap_or(0);
+                    let shown = held(&maps[0]) + held(&maps[1]) + still.load(&reserve).copied().unwrap_or(0);
+                    assert_eq!(shown, 3 * EACH, "at a snapshot");
+                    let sum = store.transact(|tx| {
+                        let mut sum = *tx.load(&reserve)?;
+                        for map in &maps {
+                            sum += tx.get(map, &1)?.copied().unwrap_or(0);
+                        }
+                        Ok(sum)
+                    });
+                    assert_eq!(sum, Ok(3 * EACH), "in a transaction");
+                }
+            }
+        });
+        together(tellers.chain([auditor]));
+        while store.maintain() {}
+        assert_eq!(store.stats().versions, 3, "what nobody can see is gone: {:?}", store.stats());
+    });
+}
+
+/// Each takes from one of two accounts as long as both together cover it: serializable, they never take more than there is.
+#[test]
+fn no_skew_is_written() {
+    draw(500, |seed| {
+        let store = Store::new();
+        let map = store.map::<u64, i64>("accounts").expect("a fresh name");
+        (0..2).for_each(|key| _ = map.pin().put(key, 5));
+        let takers = (0..3).map(|thread| {
+            let (store, map) = (store.clone(), map.clone());
+            part(move || {
+                let mut random = Random::new(3 * seed + thread);
+                for _ in 0..3 {
+                    let (key, amount) = (random.below(2), random.below(6) as i64);
+                    let taken = store.transact(|tx| {
+                        let both = tx.get(&map, &0)?.copied().unwrap_or(0) + tx.get(&map, &1)?.copied().unwrap_or(0);
+                        if both >= amount { tx.update(&map, &key, |had| had - amount) } else { Ok(false) }
+                    });
+                    taken.expect("retried until it is done");
+                }
+            })
+        });
+        together(takers);
+        let left: i64 = (0..2).map(|key| map.pin().get(&key).copied().unwrap_or(0)).sum();
+        assert!(left >= 0, "{left} is left");
+    });
+}
+
+/// Transactions and plain writes of the same keys, which come and go: nothing is lost.
+#[test]
+fn transactions_and_plain_writes_lose_nothing() {
+    const KEYS: u64 = 2;
+    const THREADS: u64 = 3;
+    const ROUNDS: u64 = 4;
+    draw(400, |seed| {
+        let census = Census::default();
+        let store = Store::new();
+        let map: Map<u64, Counted> = store.map("counters").expect("a fresh name");
+        let taken = Arc::new(AtomicU64::new(0));
+        let counters = (0..THREADS).map(|thread| {
+            let (store, map, census, taken) = (store.clone(), map.clone(), census.clone(), Arc::clone(&taken));
+            part(move || {
+                let mut random = Random::new(THREADS * seed + thread);
+                for _ in 0..ROUNDS {
+                    let key = random.below(KEYS);
+                    let more = |had: Option<&Counted>| census.value(had.map_or(0, Counted::number) + 1);
+                    match random.below(4) {
+                        0 => _ = map.pin().upsert(key, more),
+                        1 => {
+                            if let Some(had) = map.pin().remove(&key) {
+                                taken.fetch_add(had.number(), Ordering::SeqCst);
+                            }
+                            map.pin().upsert(key, more);
+                        }
+                        2 => {
+                            let had = store
+                                .transact(|tx| {
+                                    let had = tx.get(&map, &key)?.map_or(0, Counted::number);
+                                    tx.remove(&map, &key)?;
+                                    let other = more(tx.get(&map, &(1 - key))?);
+                                    tx.put(&map, 1 - key, other).map(|()| had)
+                                })
+                                .expect("retried until it is done");
+                            taken.fetch_add(had, Ordering::SeqCst);
+                        }
+                        _ => store
+                            .transact(|tx| {
+                                let new = more(tx.get(&map, &key)?);
+                                tx.put(&map, key, new)
+                            })
+                            .expect("retried until it is done"),
+                    }
+                }
+            })
+        });
+        together(counters);
+        let left: u64 = store.snapshot().iter(&map).map(|(_, n)| n.number()).sum();
+        assert_eq!(left + taken.load(Ordering::SeqCst), THREADS * ROUNDS);
+        while store.maintain() {}
+        assert_eq!(census.live(), map.len() as i64, "what nobody can see is gone: {:?}", store.stats());
+        assert_eq!(store.stats().slots, map.len(), "{:?}", store.stats());
+    });
+}

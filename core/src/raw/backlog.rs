@@ -35,6 +35,8 @@ pub(crate) enum WaitsFor {
     Time(u64),
     /// Nothing but a look.
     Look,
+    /// A look whether it still has no version: then nobody needs it.
+    Empty,
 }
 
 /// Slots that wait together.
@@ -71,7 +73,7 @@ impl Block {
             }
             WaitsFor::Floor(tick) => self.floor = Some(self.floor.map_or(tick, |least| least.min(tick))),
             WaitsFor::Time(time) => self.time = Some(self.time.map_or(time, |least| least.min(time))),
-            WaitsFor::Look => self.look = true,
+            WaitsFor::Look | WaitsFor::Empty => self.look = true,
         }
     }
 

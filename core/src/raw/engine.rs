@@ -347,7 +347,18 @@ impl<'g> Worker<'g> {
             return false;
         }
         let (slot, generation) = (std::ptr::from_ref(slot).cast_mut(), slot.generation());
-        let waiting = Waiting { component, slot, generation, waits_for };
+        self.push_to_backlog(Waiting { component, slot, generation, waits_for })
+    }
+
+    /// Leaves a slot to be purged that has no version, if that is so. It was found in its component's index when it had this generation.
+    pub(super) fn leave_empty(&self, component: &Component, slot: &SlotHeader, generation: u64) {
+        if matches!(slot.head().1, Head::Empty) && slot.generation() == generation {
+            let slot = std::ptr::from_ref(slot).cast_mut();
+            self.push_to_backlog(Waiting { component, slot, generation, waits_for: WaitsFor::Empty });
+        }
+    }
+
+    fn push_to_backlog(&self, waiting: Waiting) -> bool {
         // SAFETY: the worker's own record; nothing in here comes back.
         let full = unsafe { self.record.with_owned(|owned| owned.backlog.push(waiting)) };
         let is_full = full.is_some();
@@ -415,6 +426,9 @@ impl<'g> Worker<'g> {
         if slot.generation() != waiting.generation {
             return Looked::Served;
         }
+        if waiting.waits_for == WaitsFor::Empty {
+            return self.look_at_empty(component, slot, waiting);
+        }
         slot.dequeue(waiting.waits_for);
         let mut pruning = Pruning::new(*self, component, slot).judged_by(view);
         let watched = match waiting.waits_for {
@@ -430,7 +444,7 @@ impl<'g> Worker<'g> {
             }
             WaitsFor::Time(_) if self.expire(component, slot) => return Looked::Served,
             WaitsFor::Snapshot(tick) => Some(tick),
-            WaitsFor::Floor(_) | WaitsFor::Time(_) | WaitsFor::Look => None,
+            WaitsFor::Floor(_) | WaitsFor::Time(_) | WaitsFor::Look | WaitsFor::Empty => None,
         };
         let pruned = pruning.prune(usize::MAX, watched);
         if pruned == Pruned::Busy {
@@ -439,13 +453,7 @@ impl<'g> Worker<'g> {
             return Looked::WaitsOn;
         }
         match self.read(slot) {
-            Latest::Purged => {}
-            Latest::Empty => {
-                // A transaction has made the slot for a key that is absent.
-                if self.may_purge(component) && self.purge(component, slot, std::ptr::null_mut()) == Purged::Busy {
-                    pruning.enqueue(WaitsFor::Look);
-                }
-            }
+            Latest::Purged | Latest::Empty => {}
             Latest::Version(newest) => {
                 let stamp = newest.stamp;
                 if pruned == Pruned::Single && newest.version.is_tombstone() && !pruning.keeps_removal(newest.version) {
@@ -498,6 +506,39 @@ impl<'g> Worker<'g> {
         if slot.try_prune() == PruneRight::Busy {
             return Purged::Busy;
         }
+        self.purge_by_right(component, slot, seen)
+    }
+
+    /// Purges a slot that has no version: a transaction has made it for a key that is absent.
+    ///
+    /// No version tells the use that the entry speaks of from a later one, in which the slot may be empty as well and not yet in the index. But a slot
+    /// is freed with the right to prune still kept. So whoever has got the right, and then sees the generation of the entry, has the
+    /// right to that use.
+    fn look_at_empty(&self, component: &'g Component, slot: &'g SlotHeader, waiting: Waiting) -> Looked {
+        if !matches!(slot.head().1, Head::Empty) || !self.may_purge(component) {
+            return Looked::Served;
+        }
+        if slot.try_prune() == PruneRight::Busy {
+            self.push_to_backlog(waiting);
+            return Looked::WaitsOn;
+        }
+        let asked_for_a_look = if slot.generation() == waiting.generation {
+            self.purge_by_right(component, slot, std::ptr::null_mut()) == Purged::Busy
+        } else {
+            let is_asked = !slot.end_prune();
+            if is_asked {
+                slot.abandon_prune();
+            }
+            is_asked
+        };
+        if asked_for_a_look {
+            // Whoever has asked has met a version there.
+            self.put_in_backlog(component, slot, WaitsFor::Look);
+        }
+        Looked::Served
+    }
+
+    fn purge_by_right(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) -> Purged {
         if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
             slot.abandon_prune();
             // Somebody who has asked for a look meanwhile asks no more.

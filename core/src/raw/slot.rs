@@ -75,10 +75,10 @@ pub(crate) enum PruneRight {
 }
 
 /// The mark that a slot bears while it stands in the backlog for this. None for a snapshot: there each watched version has its
-/// own.
+/// own; and none for a slot without versions, which few leave.
 fn mark_of(waits_for: WaitsFor) -> u64 {
     match waits_for {
-        WaitsFor::Snapshot(_) => 0,
+        WaitsFor::Snapshot(_) | WaitsFor::Empty => 0,
         WaitsFor::Floor(_) => QUEUED,
         WaitsFor::Time(_) => QUEUED_FOR_TIME,
         WaitsFor::Look => QUEUED_FOR_LOOK,

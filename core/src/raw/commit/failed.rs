@@ -2,25 +2,25 @@
 
 use std::collections::VecDeque;
 
-use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::{self, VersionHeader};
 use crate::raw::commit::Access;
 use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::era::Retired;
-use crate::raw::slot::{Head, SlotHeader};
+use crate::raw::slot::SlotHeader;
 
 /// A version that was never visible, and the slot that it may stand in.
 #[derive(Clone, Copy)]
 pub(crate) struct Failed {
     component: *const Component,
     slot: *const SlotHeader,
+    generation: u64,
     version: *mut VersionHeader,
 }
 
 impl Failed {
     pub(super) fn new(write: &Access) -> Self {
-        Self { component: write.component, slot: write.slot, version: write.version }
+        Self { component: write.component, slot: write.slot, generation: write.generation, version: write.version }
     }
 
     /// Its component.
@@ -52,9 +52,7 @@ impl Worker<'_> {
         // SAFETY: the worker's own record; nothing in here comes back.
         while let Some(failed) = unsafe { self.record.with_owned(|owned| owned.failed.take_safe(safe)) } {
             self.retire(failed.take_out());
-            if matches!(failed.slot().head().1, Head::Empty) {
-                self.put_in_backlog(failed.component(), failed.slot(), WaitsFor::Look);
-            }
+            self.leave_empty(failed.component(), failed.slot(), failed.generation);
         }
     }
 }

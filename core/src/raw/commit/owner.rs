@@ -3,7 +3,6 @@
 use std::ptr;
 
 use crate::Version;
-use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::{self, Latest, Newest};
 use crate::raw::commit::descriptor::{Access, Descriptor, Role, Seen};
 use crate::raw::commit::failed::Failed;
@@ -11,7 +10,6 @@ use crate::raw::commit::status::State;
 use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::era::Retired;
-use crate::raw::slot::Head;
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
 
@@ -201,8 +199,8 @@ impl<'g> Worker<'g> {
     fn leave(&self, descriptor: &Descriptor) {
         for access in descriptor.accesses() {
             let found_nothing = access.seen == Seen::Empty || access.is_write() && access.replaced.is_none();
-            if found_nothing && matches!(access.slot().head().1, Head::Empty) {
-                self.put_in_backlog(access.component(), access.slot(), WaitsFor::Look);
+            if found_nothing {
+                self.leave_empty(access.component(), access.slot(), access.generation);
             }
         }
     }
