@@ -4,8 +4,8 @@ use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::raw::backlog::{Backlog, Waiting, WaitsFor};
-use crate::raw::chain::{self, Latest, Pruned, VersionHeader};
+use crate::raw::backlog::{Backlog, WaitsFor};
+use crate::raw::chain::{self, Latest, VersionHeader};
 use crate::raw::clock::Clock;
 use crate::raw::component::Component;
 use crate::raw::dropped::Dropped;
@@ -14,14 +14,14 @@ use crate::raw::lineage::Recording;
 use crate::raw::notes::NotesDesk;
 use crate::raw::pruning::Pruning;
 use crate::raw::record::{Record, Records};
-use crate::raw::registry::{LiveView, Registry};
+use crate::raw::registry::Registry;
 use crate::raw::session::{SESSIONS, Session};
-use crate::raw::slot::{Head, PruneRight, SlotHeader};
+use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::tally::Tally;
 use crate::raw::waiters::{Changed, Waiters};
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicBool, AtomicUsize, Guard, HashState, Ordering, fence, unique_number};
+use crate::sync::{AtomicBool, AtomicUsize, Guard, HashState, Ordering, unique_number};
 use crate::time::{Time, TimeSource};
 use crate::tuning;
 
@@ -334,228 +334,9 @@ impl<'g> Worker<'g> {
         unsafe { self.record.with_owned(|owned| owned.retired.push(retired)) }
     }
 
-    /// Leaves a slot to be looked at again, and works off more than that adds.
-    pub(super) fn enqueue(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) {
-        if self.put_in_backlog(component, slot, waits_for) {
-            self.work_off(tuning::BACKLOG_STEP);
-        }
-    }
-
-    /// Puts a slot into the thread's block of the backlog; `true` if that filled the block.
-    pub(super) fn put_in_backlog(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) -> bool {
-        if !slot.enqueue(waits_for) {
-            return false;
-        }
-        let (slot, generation) = (std::ptr::from_ref(slot).cast_mut(), slot.generation());
-        self.push_to_backlog(Waiting { component, slot, generation, waits_for })
-    }
-
-    /// Leaves a slot to be purged that has no version, if that is so. It was found in its component's index when it had this generation.
-    pub(super) fn leave_empty(&self, component: &Component, slot: &SlotHeader, generation: u64) {
-        if matches!(slot.head().1, Head::Empty) && slot.generation() == generation {
-            let slot = std::ptr::from_ref(slot).cast_mut();
-            self.push_to_backlog(Waiting { component, slot, generation, waits_for: WaitsFor::Empty });
-        }
-    }
-
-    fn push_to_backlog(&self, waiting: Waiting) -> bool {
-        // SAFETY: the worker's own record; nothing in here comes back.
-        let full = unsafe { self.record.with_owned(|owned| owned.backlog.push(waiting)) };
-        let is_full = full.is_some();
-        if let Some(block) = full {
-            self.engine.backlog.push(block);
-        }
-        is_full
-    }
-
-    /// Looks again at some blocks of slots; returns how many slots had what they waited for.
-    pub(crate) fn work_off(&self, blocks: usize) -> usize {
-        self.work_off_within(blocks, tuning::BACKLOG_LOOKS)
-    }
-
-    /// As [`work_off`](Self::work_off), and passes by no more than so many blocks that are not ready.
-    fn work_off_within(&self, blocks: usize, looks: usize) -> usize {
-        if self.engine.backlog.len() == 0 || self.is_sweeping() {
-            return 0;
-        }
-        // Before a block is taken: it asks the user's source.
-        let now = self.engine.time_to_forget();
-        let view = self.engine.registry.view(&self.engine.clock);
-        let (mut done, mut served) = (0, 0);
-        for _ in 0..looks {
-            if done == blocks {
-                break;
-            }
-            let Some((block, garbage)) = self.engine.backlog.pop() else { break };
-            self.retire(garbage);
-            if let Some(tick) = block.floor() {
-                self.pass(tick);
-            }
-            if !block.is_ready(|tick| !view.has_ended(tick), self.purge_floor(), now) {
-                self.engine.backlog.push(block);
-                continue;
-            }
-            done += 1;
-            for waiting in block.slots {
-                served += usize::from(self.look_again(waiting, &view) == Looked::Served);
-            }
-        }
-        served
-    }
-
-    /// Moves the clock past the tick of tombstones that wait, if nobody else would.
-    fn pass(&self, tick: u64) {
-        let is_due = self.engine.clock.now() == tick && !self.engine.desk.wants_notes();
-        if is_due && rule::holds(Rule::PurgeAfterTick) {
-            self.engine.clock.advance_past(tick);
-        }
-    }
-
-    /// Up to which tick tombstones may go: what all consumers have, and the clock has passed.
-    fn purge_floor(&self) -> u64 {
-        let passed =
-            if rule::holds(Rule::PurgeAfterTick) { self.engine.clock.now() - 1 } else { self.engine.clock.now() };
-        self.engine.desk.floor().min(passed)
-    }
-
-    /// Looks at a slot that waits, and puts it back if it has to wait on.
-    fn look_again(&self, waiting: Waiting, view: &LiveView) -> Looked {
-        // SAFETY: slots are type-stable, and components live as long as the engine.
-        let (component, slot) = unsafe { (&*waiting.component, &*waiting.slot) };
-        // Freed meanwhile: that saves the look, which would do no harm to whoever has the slot now.
-        if slot.generation() != waiting.generation {
-            return Looked::Served;
-        }
-        if waiting.waits_for == WaitsFor::Empty {
-            return self.look_at_empty(component, slot, waiting);
-        }
-        slot.dequeue(waiting.waits_for);
-        let mut pruning = Pruning::new(*self, component, slot).judged_by(view);
-        let watched = match waiting.waits_for {
-            // Not due: its block is looked at for another one. And the view may be older than the entry: it may show an older snapshot
-            // that still sees the version, as if this entry were that of a version that has gone.
-            WaitsFor::Snapshot(tick) if !view.has_ended(tick) => {
-                pruning.enqueue(waiting.waits_for);
-                return Looked::WaitsOn;
-            }
-            WaitsFor::Time(time) if self.engine.time.known() < time => {
-                pruning.enqueue(waiting.waits_for);
-                return Looked::WaitsOn;
-            }
-            WaitsFor::Time(_) if self.expire(component, slot) => return Looked::Served,
-            WaitsFor::Snapshot(tick) => Some(tick),
-            WaitsFor::Floor(_) | WaitsFor::Time(_) | WaitsFor::Look | WaitsFor::Empty => None,
-        };
-        let pruned = pruning.prune(usize::MAX, watched);
-        if pruned == Pruned::Busy {
-            // The entry was not served.
-            pruning.enqueue(waiting.waits_for);
-            return Looked::WaitsOn;
-        }
-        match self.read(slot) {
-            Latest::Purged | Latest::Empty => {}
-            Latest::Version(newest) => {
-                let stamp = newest.stamp;
-                if pruned == Pruned::Single && newest.version.is_tombstone() && !pruning.keeps_removal(newest.version) {
-                    self.pass(stamp.tick());
-                    if newest.version.prev().is_none()
-                        && stamp.tick() <= self.purge_floor()
-                        && self.may_purge(component)
-                        && self.announce_purge(component, stamp.tick())
-                    {
-                        if self.purge(component, slot, newest.address()) == Purged::Busy {
-                            pruning.enqueue(WaitsFor::Look);
-                        }
-                        return Looked::Served;
-                    }
-                }
-                if pruning.wait(pruned, newest.version, stamp) == Some(waiting.waits_for) {
-                    return Looked::WaitsOn;
-                }
-            }
-        }
-        Looked::Served
-    }
-
-    fn may_purge(&self, component: &Component) -> bool {
-        component.may_purge(self.engine.eras.safe()) || !rule::holds(Rule::KeepTombstoneOverBase)
-    }
-
-    /// Says that a removal with this tick leaves no trace; `false` if somebody has come who must be told of it.
-    fn announce_purge(&self, component: &Component, tick: u64) -> bool {
-        if !rule::holds(Rule::PurgeTellsCursors) {
-            return true;
-        }
-        component.forget_removals(tick);
-        // SeqCst fence [PURGE-1]: the mark stands before the floor. Mate: [PURGE-2] of who resumes at a cursor, between its floor and
-        // its look at the mark: either it sees the mark, or its floor is seen here.
-        fence(Ordering::SeqCst);
-        tick <= self.purge_floor()
-    }
-
     /// Counts a slot that was put into its component's table.
     pub(crate) fn count_new_slot(&self, component: &Component) {
         component.count_slot(self.record.stripe, 1);
-    }
-
-    /// Takes a key out for good, if the slot's head is still the tombstone that was seen, or null.
-    ///
-    /// The right to prune stays with the slot until it is freed. Else somebody who comes late, by a stale entry of the backlog, could get it
-    /// before the slot is freed, and prune beside whoever prunes the next key's chain.
-    fn purge(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) -> Purged {
-        if slot.try_prune() == PruneRight::Busy {
-            return Purged::Busy;
-        }
-        self.purge_by_right(component, slot, seen)
-    }
-
-    /// Purges a slot that has no version: a transaction has made it for a key that is absent.
-    ///
-    /// No version tells the use that the entry speaks of from a later one, in which the slot may be empty as well and not yet in the index. But a slot
-    /// is freed with the right to prune still kept. So whoever has got the right, and then sees the generation of the entry, has the
-    /// right to that use.
-    fn look_at_empty(&self, component: &'g Component, slot: &'g SlotHeader, waiting: Waiting) -> Looked {
-        if !matches!(slot.head().1, Head::Empty) || !self.may_purge(component) {
-            return Looked::Served;
-        }
-        if slot.try_prune() == PruneRight::Busy {
-            self.push_to_backlog(waiting);
-            return Looked::WaitsOn;
-        }
-        let asked_for_a_look = if slot.generation() == waiting.generation {
-            self.purge_by_right(component, slot, std::ptr::null_mut()) == Purged::Busy
-        } else {
-            let is_asked = !slot.end_prune();
-            if is_asked {
-                slot.abandon_prune();
-            }
-            is_asked
-        };
-        if asked_for_a_look {
-            // Whoever has asked has met a version there.
-            self.put_in_backlog(component, slot, WaitsFor::Look);
-        }
-        Looked::Served
-    }
-
-    fn purge_by_right(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) -> Purged {
-        if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
-            slot.abandon_prune();
-            // Somebody who has asked for a look meanwhile asks no more.
-            return Purged::Busy;
-        }
-        component.count_slot(self.record.stripe, -1);
-        self.record.tally.purged.add(1);
-        if rule::holds(Rule::UnlinkBeforeRetire) {
-            component.unlink(slot, |garbage| self.retire(garbage));
-        }
-        if !seen.is_null() {
-            // SAFETY: taken off the head by us alone.
-            unsafe { self.retire_version(component, slot, seen) };
-        }
-        // SAFETY: unlinked, and purged by us alone.
-        self.retire(unsafe { component.retire_slot(slot) });
-        Purged::Done
     }
 
     /// Wakes who waits for what was changed; closes a batch of garbage when there is enough, and reclaims what may be. Runs wakers and
@@ -624,23 +405,6 @@ impl<'g> Worker<'g> {
         }
     }
 
-    /// Looks again at some blocks of slots, the thread's own among them, also behind any number that are not ready; returns how
-    /// many slots had what they waited for.
-    pub(crate) fn work_off_thoroughly(&self, blocks: usize) -> usize {
-        self.flush_backlog();
-        // Twice: what is put back while the blocks in front are looked at stands before those that came in meanwhile.
-        self.work_off_within(blocks, 2 * self.engine.backlog.blocks())
-    }
-
-    /// Hands the thread's partly filled block of the backlog to everybody.
-    fn flush_backlog(&self) {
-        // SAFETY: the worker's own record; nothing in here comes back.
-        let block = unsafe { self.record.with_owned(|owned| owned.backlog.take()) };
-        if let Some(block) = block {
-            self.engine.backlog.push(block);
-        }
-    }
-
     /// How much garbage the calling thread holds.
     pub(crate) fn garbage(&self) -> usize {
         // SAFETY: the worker's own record; nothing in here comes back.
@@ -651,23 +415,6 @@ impl<'g> Worker<'g> {
 /// The head has changed: look again.
 #[derive(Debug)]
 pub(crate) struct Moved;
-
-/// What came of purging a key.
-#[derive(Debug, PartialEq, Eq)]
-enum Purged {
-    Done,
-    /// Another is at the chain, or has changed it: it must be looked at again.
-    Busy,
-}
-
-/// What came of a look at a slot that waits.
-#[derive(Debug, PartialEq, Eq)]
-enum Looked {
-    /// It waits no longer, or for something else.
-    Served,
-    /// It waits for the same as before.
-    WaitsOn,
-}
 
 const _: fn() = || {
     fn is_shared<T: Send + Sync>() {}

@@ -22,6 +22,7 @@ mod pruning;
 pub(crate) mod record;
 pub(crate) mod recorded;
 pub(crate) mod registry;
+mod revisit;
 pub(crate) mod rooms;
 pub(crate) mod session;
 pub(crate) mod slot;
