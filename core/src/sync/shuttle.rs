@@ -21,6 +21,11 @@ pub(crate) fn park(_time: Duration) {
     shuttle::thread::park();
 }
 
+/// A SeqCst fence that stands directly behind a compare-and-swap of the same thread which succeeded.
+pub(crate) fn fence_behind_exchange() {
+    fence(Ordering::SeqCst);
+}
+
 /// Stands in for foldhash's random state: the same hashes in every run, so that a schedule that failed fails again.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct HashState(FixedState);
