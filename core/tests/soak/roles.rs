@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stillpoint::{Consumer, Map, ScanPosition, Store};
+use stillpoint::{Consumer, Map, ScanPosition, Store, TransactionError};
 
 use super::support::counted::Counted;
 use super::support::random::Random;
@@ -40,8 +40,10 @@ fn work(world: &World, seed: u64, steps: u64, is_over: &AtomicBool) {
             return;
         }
         match random.below(100) {
-            0..30 => pay(world, &mut random),
-            30..55 => move_token(world, &mut random),
+            0..25 => pay(world, &mut random),
+            25..30 => pay_at_once(world, &mut random),
+            30..50 => move_token(world, &mut random),
+            50..55 => move_token_at_once(world, &mut random),
             55..90 => crowd(world, &mut random, makes_grow),
             90..98 => scratch(world, &mut random),
             98 => look(world, &mut random),
@@ -70,6 +72,31 @@ fn pay(world: &World, random: &mut Random) {
         }
     }
     world.moved.fetch_add(amount, Ordering::Relaxed);
+}
+
+/// Adds to an account on both sides, in one step.
+fn pay_at_once(world: &World, random: &mut Random) {
+    let (account, amount) = (random.below(ACCOUNTS), 1 + random.below(AMOUNT_MAX));
+    let more = |held: &Counted| held.with(held.number() + amount);
+    let paid = world.store.transact(|tx| {
+        let both = [tx.update(&world.paid, &account, more)?, tx.update(&world.received, &account, more)?];
+        assert_eq!(both, [true; 2], "accounts stay");
+        Ok(())
+    });
+    assert_eq!(paid, Ok(()));
+    world.moved.fetch_add(amount, Ordering::Relaxed);
+}
+
+/// Takes a token out of its place, if one is there, and puts it into another one, if that is free: in one step, or not at all.
+fn move_token_at_once(world: &World, random: &mut Random) {
+    let [from, to] = [0, 1].map(|_| &world.tokens[random.below(2) as usize]);
+    let [place, free] = [0, 1].map(|_| random.below(PLACES));
+    let moved = world.store.transact(|tx| {
+        let Some(token) = tx.get(from, &place)?.map(Counted::number) else { return Err(tx.abort()) };
+        tx.remove(from, &place)?;
+        if tx.insert(to, free, world.census.value(token))?.is_some() { Err(tx.abort()) } else { Ok(()) }
+    });
+    assert!(matches!(moved, Ok(()) | Err(TransactionError::Aborted)), "{moved:?}");
 }
 
 /// Takes a token out of its place, if one is there, and puts it into a free one.
