@@ -100,6 +100,22 @@ fn values_go_with_the_last_handle() -> Tested {
     Ok(())
 }
 
+/// The walk that empties a component began when it lost its name, and missed the slots that handles added after that.
+#[test]
+fn what_handles_add_after_the_name_is_gone_goes_too() -> Tested {
+    let census = Census::default();
+    let store = Store::new();
+    let map = store.map::<u64, Counted>("map")?;
+    map.pin().put(0, census.value(0));
+    store.drop_component("map");
+    settle(&store);
+    (0..10_000).for_each(|key| _ = map.pin().put(key, census.value(key)));
+    drop(map);
+    settle(&store);
+    assert_eq!(census.live(), 0);
+    Ok(())
+}
+
 #[test]
 fn history_goes_with_the_last_handle() -> Tested {
     const KEYS: u64 = 100;

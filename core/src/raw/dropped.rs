@@ -27,7 +27,8 @@ pub(crate) struct Dropped {
 /// A component that is to be emptied, and how far that has come.
 struct Emptying {
     component: Arc<Component>,
-    walk: Walk,
+    /// Begun when the last handle has gone: before that, slots may be added that it would miss.
+    walk: Option<Walk>,
 }
 
 impl Emptying {
@@ -44,8 +45,7 @@ impl Emptying {
 impl Dropped {
     /// Takes over a component that has lost its name.
     pub(crate) fn push(&self, component: Arc<Component>) {
-        let walk = component.arena.walk();
-        self.put_back(&mut self.lock(), Emptying { component, walk });
+        self.put_back(&mut self.lock(), Emptying { component, walk: None });
     }
 
     /// Removes some keys of the component that has waited longest, if it has no handles; returns how many slots were looked at.
@@ -60,8 +60,10 @@ impl Dropped {
             if let Some(recording) = emptying.component.recording() {
                 recording.let_go();
             }
+            let arena = &emptying.component.arena;
+            let walk = emptying.walk.get_or_insert_with(|| arena.walk());
             while looked_at < DROP_STEP {
-                let Some(slot) = emptying.component.arena.next(&mut emptying.walk) else { return looked_at };
+                let Some(slot) = arena.next(walk) else { return looked_at };
                 // SAFETY: handed out, and by no operation that has not ended: so its header is initialised.
                 emptying.component.empty(unsafe { &*slot }, worker);
                 looked_at += 1;

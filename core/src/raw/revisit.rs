@@ -173,7 +173,7 @@ impl<'g> Worker<'g> {
         tick <= self.purge_floor()
     }
 
-    /// Takes a key out for good, if the slot's head is still the tombstone that was seen, or null.
+    /// Takes a key out for good, if the slot's head is still the tombstone that was seen.
     ///
     /// The right to prune stays with the slot until it is freed. Else somebody who comes late, by a stale entry of the backlog, could get it
     /// before the slot is freed, and prune beside whoever prunes the next key's chain.
@@ -213,6 +213,7 @@ impl<'g> Worker<'g> {
         Looked::Served
     }
 
+    /// Puts a slot out of use if its head still is what was seen, a tombstone or null, and hands the right back if not.
     fn purge_by_right(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) -> Purged {
         if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
             slot.abandon_prune();
