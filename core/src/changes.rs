@@ -10,7 +10,7 @@ use crate::raw::notes::{Lag, Scope};
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::version::VersionNode;
 use crate::readable::Readable;
-use crate::{Snapshot, Version};
+use crate::{Snapshot, TransactionId, Version};
 
 /// Asks a store, time and again, for a consistent moment and everything that has changed since the last one.
 /// See [`Store::consumer`](crate::Store::consumer).
@@ -169,6 +169,7 @@ impl Cut {
                 // SAFETY: a version of this map that the snapshot sees.
                 value: unsafe { VersionNode::<V>::value(version) },
                 version: version.stamp().version(),
+                transaction: map.component().recording().and_then(|recording| recording.lineage(version).transaction),
             })
         })
     }
@@ -188,6 +189,7 @@ impl fmt::Debug for Cut {
 
 /// What a key of a map holds at a cut.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Change<'c, K, V> {
     /// The key.
     pub key: &'c K,
@@ -195,4 +197,6 @@ pub struct Change<'c, K, V> {
     pub value: Option<&'c V>,
     /// The version of the value, or of the removal.
     pub version: Version,
+    /// The transaction that made it so, if one did, and the map keeps [history](crate::History); others do not know.
+    pub transaction: Option<TransactionId>,
 }

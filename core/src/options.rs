@@ -65,7 +65,7 @@ impl<K, V, C> MapOptions<K, V, C> {
     /// [`MapPin::rollback`](crate::MapPin::rollback).
     ///
     /// # Cost
-    /// 40 bytes more for each version, and the time of day for each write.
+    /// 64 bytes more for each version, and the time of day for each write.
     pub fn history(self, history: History) -> Self {
         Self { history: Some(history), ..self }
     }

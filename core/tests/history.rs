@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use stillpoint::{
-    Back, ChangeKind, History, HistoryError, ManualTime, Map, MapOptions, Origin, Snapshot, Store, TimeSource, Version,
+    Back, ChangeKind, Feed, History, HistoryError, ManualTime, Map, MapOptions, Origin, Snapshot, Store, TimeSource,
+    Version,
 };
 use support::counted::{Census, Counted};
 
@@ -525,6 +526,39 @@ fn transactions_are_told_like_other_writes() {
     plain.pin().put(1, 1);
     let refused = store.transact(|tx| tx.rollback(&plain, &1, Back::Steps(0)));
     assert!(matches!(refused, Err(stillpoint::TransactionError::History(HistoryError::NotKept { .. }))));
+}
+
+/// A version names the transaction that wrote it, of one key or of many, in the first attempt or in a later one, in history and in feeds.
+#[test]
+fn versions_name_their_transactions() {
+    let store = Store::new();
+    let (map, other) = (keeping(&store, History::last(10)), store.cell_with("cell", 0, History::last(10)).unwrap());
+    let plain = store.map::<u64, u64>("plain").unwrap();
+    let mut subscriber = store.subscribe(Feed::latest());
+    let mut attempts = Vec::new();
+    let committed = store.transact(|tx| {
+        attempts.push(tx.id());
+        tx.update(&map, &2, |n| n + 1)?;
+        tx.put(&map, 1, 10)?;
+        tx.put(&plain, 1, 10)?;
+        tx.set(&other, 7)?;
+        if attempts.len() == 1 {
+            map.pin().put(2, 20);
+        }
+        Ok(tx.id())
+    });
+    let committed = committed.unwrap();
+    assert!(attempts.len() == 2 && attempts[0] != committed && attempts[1] == committed);
+    let alone = store.transact(|tx| tx.put(&map, 1, 11).map(|()| tx.id())).unwrap();
+    map.pin().put(1, 12);
+    let named = |key: u64| map.pin().history(&key).unwrap().map(|change| change.transaction).collect::<Vec<_>>();
+    assert_eq!((named(1), named(2)), (vec![None, Some(alone), Some(committed)], vec![Some(committed), None]));
+    assert_eq!(other.pin().history().unwrap().next().unwrap().transaction, Some(committed));
+    let cut = subscriber.poll().unwrap().unwrap();
+    let mut told: Vec<_> = cut.changes(&map).map(|change| (*change.key, change.transaction)).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(1, None), (2, Some(committed))]);
+    assert_eq!(cut.changes(&plain).next().map(|change| change.transaction), Some(None), "it keeps no history");
 }
 
 /// Two maps that always hold the same go back together, beside whoever writes them, and beside those who look.

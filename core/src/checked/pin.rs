@@ -351,7 +351,7 @@ where
     /// What a write says of itself: its kind, and when the key expires by the map's own time.
     fn mark(&self, kind: Option<ChangeKind>) -> Mark {
         let expires = self.checks.default_ttl().map_or(NEVER, |ttl| self.now().saturating_add(ttl));
-        Mark { kind, expires }
+        Mark { kind, expires, ..Mark::NONE }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::raw::lineage::{ChangeKind, Recording};
 use crate::raw::past;
 use crate::raw::version::VersionNode;
 use crate::time::time_of;
-use crate::{CellPin, CheckedPin, Version};
+use crate::{CellPin, CheckedPin, TransactionId, Version};
 
 /// One change of a key. See [`MapPin::history`].
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Revision<'p, V> {
     pub kind: ChangeKind,
     /// Who or what made it, if that was [said](crate::Store::as_origin).
     pub origin: Option<Origin>,
+    /// The transaction that made it, if one did. What one transaction has changed, in whatever maps that keep history, bears its number.
+    pub transaction: Option<TransactionId>,
 }
 
 impl<V> Clone for Revision<'_, V> {
@@ -41,7 +43,7 @@ impl<V> Copy for Revision<'_, V> {}
 
 impl<'p, V> Revision<'p, V> {
     /// Reads a version of a map with values of type `V`, which the caller has met under a pin that lives for `'p`.
-    fn read(version: &'p VersionHeader, recording: &Recording) -> Self {
+    pub(crate) fn read(version: &'p VersionHeader, recording: &Recording) -> Self {
         let lineage = recording.lineage(version);
         Self {
             // SAFETY: a version of the map, met under the pin.
@@ -51,6 +53,7 @@ impl<'p, V> Revision<'p, V> {
             time: time_of(lineage.time),
             kind: lineage.kind.unwrap_or(ChangeKind::Create),
             origin: Origin::of_word(lineage.origin),
+            transaction: lineage.transaction,
         }
     }
 }

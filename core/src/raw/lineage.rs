@@ -32,6 +32,7 @@ use std::mem::offset_of;
 use std::num::NonZeroU64;
 use std::ptr;
 
+use crate::TransactionId;
 use crate::raw::chain::VersionHeader;
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
@@ -63,6 +64,8 @@ pub(crate) struct Mark {
     pub(crate) kind: Option<ChangeKind>,
     /// From which time on its key is absent.
     pub(crate) expires: u64,
+    /// The transaction that writes it.
+    pub(crate) transaction: Option<TransactionId>,
 }
 
 /// A time that does not come.
@@ -70,7 +73,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 impl Mark {
     /// Nothing.
-    pub(crate) const NONE: Self = Self { kind: None, expires: NEVER };
+    pub(crate) const NONE: Self = Self { kind: None, expires: NEVER, transaction: None };
 
     /// A change of this kind.
     pub(crate) const fn of_kind(kind: ChangeKind) -> Self {
@@ -90,6 +93,7 @@ pub(crate) struct Lineage {
     marked: Option<ChangeKind>,
     /// From which time on the key is absent, whatever the version holds.
     pub(crate) expires: u64,
+    pub(crate) transaction: Option<TransactionId>,
     look_due: AtomicU64,
 }
 
@@ -135,9 +139,10 @@ pub(crate) struct RecordedNode<V> {
 impl<V> RecordedNode<V> {
     /// Allocates a version that is not yet installed; `None` is a tombstone.
     pub(crate) fn allocate(value: Option<V>, stamp: Stamp, mark: Mark) -> *mut VersionHeader {
-        let Mark { kind: marked, expires } = mark;
+        let Mark { kind: marked, expires, transaction } = mark;
         let look_due = AtomicU64::new(0);
-        let lineage = Lineage { revision: 1, time: 0, origin: None, kind: None, marked, expires, look_due };
+        let lineage =
+            Lineage { revision: 1, time: 0, origin: None, kind: None, marked, expires, transaction, look_due };
         let version = Box::into_raw(Box::new(Self { node: VersionNode::new(value, stamp), lineage }));
         watch::allocated(version);
         version.cast()

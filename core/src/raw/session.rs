@@ -3,6 +3,7 @@
 #![allow(clippy::missing_const_for_thread_local, reason = "loom's macro has no constant form")]
 
 use std::cell::RefCell;
+use std::num::NonZeroU64;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -69,14 +70,14 @@ impl Session {
     }
 
     /// The number of a transaction that begins now, in two parts: no other one of this store has it.
-    pub(crate) fn number_transaction(&self) -> (usize, u64) {
+    pub(crate) fn number_transaction(&self) -> (usize, NonZeroU64) {
         // SAFETY: records live as long as their engine, which the caller keeps.
         let record = unsafe { &*self.record };
         // SAFETY: the thread's own record; nothing in here comes back.
         let number = unsafe {
             record.with_owned(|owned| {
                 owned.transactions += 1;
-                owned.transactions
+                NonZeroU64::MIN.saturating_add(owned.transactions - 1)
             })
         };
         (record.stripe, number)

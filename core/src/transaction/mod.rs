@@ -8,6 +8,7 @@ mod scans;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Instant;
 
 use crate::Store;
@@ -26,11 +27,11 @@ use crate::sync::Ordering;
 pub use error::{TransactionConflict, TransactionError};
 pub use options::{Isolation, TransactionOptions};
 
-/// The number of a transaction: no other one of its store has it, in this process.
+/// The number of a transaction: no other one of its store has it, in this process. Each attempt of [`Store::transact`] has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId {
     thread: usize,
-    number: u64,
+    number: NonZeroU64,
 }
 
 impl fmt::Display for TransactionId {
@@ -99,7 +100,7 @@ impl<'s> Transaction<'s> {
         }
         let moment = Some(engine.registry.take(&engine.clock));
         let (thread, number) = engine.session().number_transaction();
-        let draft = RefCell::new(Some(Descriptor::draft(number, thread)));
+        let draft = RefCell::new(Some(Descriptor::draft(number.get(), thread)));
         Ok(Self { store, options, deadline, id: TransactionId { thread, number }, moment, draft })
     }
 
@@ -191,6 +192,7 @@ impl<'s> Transaction<'s> {
         let mut draft = self.draft.borrow_mut();
         let Some(draft) = draft.as_mut() else { return Ok(()) };
         let access = self.access(draft, map, slot)?;
+        let mark = Mark { transaction: Some(self.id), ..mark };
         let new = Pending::apart(map.component(), value, mark).installed();
         let before = std::mem::replace(&mut access.version, new);
         if !before.is_null() {
