@@ -106,7 +106,8 @@ pub use stats::{ComponentStats, StoreStats};
 pub use store::Store;
 pub use time::{ManualTime, SystemClock, TimeSource};
 pub use transaction::{
-    Isolation, Transaction, TransactionConflict, TransactionError, TransactionId, TransactionOptions,
+    Isolation, RefusedWrite, Transaction, TransactionConflict, TransactionError, TransactionId, TransactionOptions,
+    Writable,
 };
 pub use version::{Version, Versioned};
 pub use watch::{Changed, News, Watch};

@@ -18,7 +18,7 @@ use crate::time::millis_in;
 /// is a [`Map`](crate::Map).
 ///
 /// # Limits
-/// Transactions write maps without checks only. What is restored from disk begins with the newest versions: of the history before, and of
+/// What is restored from disk begins with the newest versions: of the history before, and of
 /// the times at which keys expire, files know nothing.
 ///
 /// # Examples

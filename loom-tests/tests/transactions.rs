@@ -2,7 +2,7 @@
 
 #![cfg(loom)]
 
-use stillpoint::{Feed, Map, Store, TransactionError};
+use stillpoint::{Feed, Map, MapOptions, Store, TransactionError};
 use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
 
 const ONE: u64 = 1;
@@ -11,6 +11,7 @@ const THREE: u64 = 3;
 const TORN: &str = "a snapshot sees a part of a transaction";
 const SKEW: &str = "two transactions have each read what the other has replaced";
 const LOST: &str = "a subscriber is not told what was shown";
+const UNJUDGED: &str = "a value was judged over another than it has replaced";
 const CHANGED: &str = "an aborted transaction has changed a key";
 
 /// A store whose map has these keys, each with its value.
@@ -129,6 +130,32 @@ fn a_subscriber_is_told_of_a_transaction_that_was_shown() {
 
 twin!(lost_when_a_transaction_is_not_announced:
     a_subscriber_is_told_of_a_transaction_that_was_shown without AnnounceTransaction, LOST);
+
+/// A transaction whose writes were judged, and a single write of one of its keys: the validator lets steps of one pass.
+#[test]
+fn what_was_judged_is_what_is_replaced() {
+    explore(2, || {
+        let store = Store::new();
+        let options = MapOptions::new().validate(|write| match (write.old, write.new) {
+            (old, Some(new)) if *new == old.map_or(0, |old: &u64| old + 1) => Ok(()),
+            _ => Err("no step of one"),
+        });
+        let map = store.map_with::<u64, u64, _>("map", options).expect("a fresh name");
+        assert!(map.pin().put(ONE, 0).is_ok());
+        let mut tx = store.begin();
+        assert!(tx.put(&map, ONE, 1).is_ok() && tx.put(&map, TWO, 0).is_ok());
+        let writer = spawn({
+            let map = map.clone();
+            move || assert!(map.pin().update(&ONE, |had| had + 1).is_ok(), "a step of one")
+        });
+        let steps = 1 + u64::from(tx.commit().is_ok());
+        join(writer);
+        assert_eq!(map.pin().get(&ONE), Some(&steps), "{UNJUDGED}");
+    });
+}
+
+twin!(replaced_unjudged_when_what_is_written_is_not_compared:
+    what_was_judged_is_what_is_replaced without ReplaceWhatWasSeen, UNJUDGED);
 
 /// A transaction that must be aborted, for what it has read has changed, while a writer of one of its keys helps it, and comes late.
 #[test]

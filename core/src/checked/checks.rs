@@ -99,6 +99,11 @@ impl<K, V, D> Checked<K, V, D> {
         self.expiry.flatten()
     }
 
+    /// The places under the bound on keys.
+    pub(crate) fn places(&self) -> Option<&Arc<Bound>> {
+        self.bound.as_ref()
+    }
+
     /// The bound on keys.
     pub(crate) fn bound(&self) -> usize {
         self.bound.as_ref().map_or(usize::MAX, |bound| bound.max)

@@ -29,8 +29,7 @@ where
     /// Returns how many were there.
     ///
     /// # Consistency
-    /// Each key by itself, as [`update`](Self::update) does. For all or none, there are [transactions](crate::Store::transact), on maps
-    /// without checks.
+    /// Each key by itself, as [`update`](Self::update) does. For all or none, there are [transactions](crate::Store::transact).
     ///
     /// # Errors
     /// Of the first key that is [refused](Refused::Invalid): those before it are updated, those behind it are not.

@@ -30,6 +30,11 @@ impl<K, V, D, I> CheckedMap<K, V, D, I> {
         &self.map
     }
 
+    /// What it asks of writes.
+    pub(crate) fn checks(&self) -> &Checked<K, V, D> {
+        &self.checks
+    }
+
     /// The map's name in its store.
     pub fn name(&self) -> &str {
         self.map.name()

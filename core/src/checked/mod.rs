@@ -21,4 +21,5 @@ pub use checks::{Checked, Checking, Proposal, Unchecked};
 pub use handle::CheckedHandle;
 pub use map::CheckedMap;
 pub use pin::CheckedPin;
+pub(crate) use refused::Reason;
 pub use refused::Refused;

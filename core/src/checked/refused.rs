@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{HistoryError, Version};
+use crate::{HistoryError, TransactionError, Version};
 
 /// What a validator, a merge function or a closure says when it refuses.
 pub(crate) type Reason = Box<dyn Error + Send + Sync>;
@@ -39,15 +39,34 @@ pub enum Refused<V> {
     },
     /// What was to be brought back is no longer kept, or never was.
     History(HistoryError),
+    /// The write was one of a transaction, which can't do it, whatever the map says.
+    Transaction {
+        /// Why.
+        error: TransactionError,
+        /// The value that was not written; `None` if there was none.
+        value: Option<V>,
+    },
 }
 
 impl<V> Refused<V> {
     /// The value that was not written, if there is one.
     pub fn into_value(self) -> Option<V> {
         match self {
-            Self::Invalid { value, .. } => value,
+            Self::Invalid { value, .. } | Self::Transaction { value, .. } => value,
             Self::Declined { .. } | Self::History(_) => None,
             Self::Full { value, .. } | Self::Conflict { value, .. } => Some(value),
+        }
+    }
+
+    /// The same, without the value.
+    pub(crate) fn without_value(self) -> Refused<()> {
+        match self {
+            Self::Invalid { error, value } => Refused::Invalid { error, value: value.map(drop) },
+            Self::Declined { error } => Refused::Declined { error },
+            Self::Full { keys_max, value: _ } => Refused::Full { keys_max, value: () },
+            Self::Conflict { actual, value: _ } => Refused::Conflict { actual, value: () },
+            Self::History(error) => Refused::History(error),
+            Self::Transaction { error, value } => Refused::Transaction { error, value: value.map(drop) },
         }
     }
 }
@@ -60,6 +79,9 @@ impl<V> fmt::Debug for Refused<V> {
             Self::Full { keys_max, .. } => f.debug_struct("Full").field("keys_max", keys_max).finish_non_exhaustive(),
             Self::Conflict { actual, .. } => f.debug_struct("Conflict").field("actual", actual).finish_non_exhaustive(),
             Self::History(error) => f.debug_tuple("History").field(error).finish(),
+            Self::Transaction { error, .. } => {
+                f.debug_struct("Transaction").field("error", error).finish_non_exhaustive()
+            }
         }
     }
 }
@@ -77,6 +99,7 @@ impl<V> fmt::Display for Refused<V> {
             }
             Self::Conflict { actual: None, .. } => write!(f, "the key is absent: insert it, or leave it"),
             Self::History(error) => error.fmt(f),
+            Self::Transaction { error, .. } => error.fmt(f),
         }
     }
 }
@@ -87,11 +110,18 @@ impl<V> From<HistoryError> for Refused<V> {
     }
 }
 
+impl<V> From<TransactionError> for Refused<V> {
+    fn from(error: TransactionError) -> Self {
+        Self::Transaction { error, value: None }
+    }
+}
+
 impl<V> Error for Refused<V> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Invalid { error, .. } | Self::Declined { error } => Some(error.as_ref()),
             Self::History(error) => Some(error),
+            Self::Transaction { error, .. } => Some(error),
             Self::Full { .. } | Self::Conflict { .. } => None,
         }
     }

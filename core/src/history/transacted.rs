@@ -3,8 +3,8 @@
 use crate::error::HistoryError;
 use crate::history::{Back, Past};
 use crate::index::Lookup;
-use crate::raw::lineage::{ChangeKind, Mark};
-use crate::{Map, Transaction, TransactionError};
+use crate::raw::lineage::ChangeKind;
+use crate::{Refused, Transaction, TransactionError, Writable};
 
 impl<'s> Transaction<'s> {
     /// Brings back what a key held before, as a part of the transaction; see [`MapPin::rollback`](crate::MapPin::rollback).
@@ -14,16 +14,17 @@ impl<'s> Transaction<'s> {
     ///
     /// # Errors
     /// [`TransactionError::History`] if what is meant is no longer kept, or the map keeps no history; else as [`put`](Self::put).
-    pub fn rollback<K, V, I>(&mut self, map: &'s Map<K, V, I>, key: &K, back: Back) -> Result<(), TransactionError>
+    pub fn rollback<K, V, I, M>(&mut self, map: &'s M, key: &K, back: Back) -> Result<(), M::Refused>
     where
         K: Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
         I: Lookup<K, K>,
+        M: Writable<K, V, I>,
     {
-        self.contains(map, key)?;
-        let pin = map.pin();
-        let value = pin.held_before(key, back)?.cloned();
-        self.write_marked(map, key, value, Mark::of_kind(ChangeKind::Rollback))
+        self.contains(map, key).map_err(Refused::from)?;
+        let pin = map.map().pin();
+        let value = pin.held_before(key, back).map_err(Refused::from)?.cloned();
+        Ok(self.write_as(map, key, value, ChangeKind::Rollback)?)
     }
 
     /// Brings a whole map back to a moment of the past, as a part of the transaction; returns how many keys that changes.
@@ -56,25 +57,22 @@ impl<'s> Transaction<'s> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn rollback_all<K, V, I>(&mut self, map: &'s Map<K, V, I>, past: &Past) -> Result<usize, TransactionError>
+    pub fn rollback_all<K, V, I, M>(&mut self, map: &'s M, past: &Past) -> Result<usize, M::Refused>
     where
         K: Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
         I: Lookup<K, K>,
+        M: Writable<K, V, I>,
     {
-        let pin = map.pin();
+        let pin = map.map().pin();
         let mut changed = 0;
-        for (slot, then) in pin.at(past)?.slots()? {
+        let then = pin.at(past).and_then(|past| past.slots()).map_err(Refused::from)?;
+        for (slot, then) in then {
             let key = pin.key_of(slot);
             // Reads it: what is not written must stay as it is, too.
-            self.contains(map, key)?;
+            self.contains(map, key).map_err(Refused::from)?;
             if pin.versioned_at(slot).map(|now| now.version()) != then.map(|then| then.version()) {
-                self.write_marked(
-                    map,
-                    key,
-                    then.map(|then| then.value().clone()),
-                    Mark::of_kind(ChangeKind::Rollback),
-                )?;
+                self.write_as(map, key, then.map(|then| then.value().clone()), ChangeKind::Rollback)?;
                 changed += 1;
             }
         }

@@ -92,6 +92,8 @@ pub enum Rule {
     ReaderDecidesPrepared,
     /// A transaction commits only if what it has read is what is committed.
     ValidateReads,
+    /// A transaction replaces only the versions that it has seen: what its validators have judged.
+    ReplaceWhatWasSeen,
     /// A validator decides the transactions in doubt that write what it has read.
     ValidateForeign,
     /// A key that comes into a component with an order is counted before its first version is installed.

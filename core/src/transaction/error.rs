@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{HistoryError, Version};
+use crate::{HistoryError, Refused, Version};
 
 /// A transaction was not committed, and has changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub enum TransactionError {
     },
     /// History could not be read, or brought back.
     History(HistoryError),
+    /// A checked map has refused a write, and the transaction's code has passed that on.
+    Refused(RefusedWrite),
 }
 
 impl fmt::Display for TransactionError {
@@ -66,11 +70,82 @@ impl fmt::Display for TransactionError {
             Self::TooManyTransactions { limit } => write!(f, "{limit} transactions are live: try again later"),
             Self::TimedOut { limit } => write!(f, "the transaction took longer than {limit:?}"),
             Self::History(error) => error.fmt(f),
+            Self::Refused(refused) => refused.fmt(f),
         }
     }
 }
 
-impl Error for TransactionError {}
+impl Error for TransactionError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Conflict(conflict) => Some(conflict),
+            Self::History(error) => Some(error),
+            Self::Refused(refused) => refused.source(),
+            _ => None,
+        }
+    }
+}
+
+/// What a checked map has [`Refused`], without the value, which only the operation that was refused gives back.
+///
+/// Equal to its clones only.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use stillpoint::{MapOptions, Refused, Store, TransactionError};
+///
+/// let store = Store::new();
+/// let one = store.map_with("one", MapOptions::<u64, u64>::new().keys_max(1))?;
+/// let error = store.transact(|tx| {
+///     tx.put(&one, 1, 10)?;
+///     Ok(tx.put(&one, 2, 20)?)
+/// });
+/// let Err(TransactionError::Refused(refused)) = error else { panic!("there is room for one") };
+/// assert!(matches!(*refused, Refused::Full { keys_max: 1, .. }));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct RefusedWrite(Arc<Refused<()>>);
+
+impl Deref for RefusedWrite {
+    type Target = Refused<()>;
+
+    fn deref(&self) -> &Refused<()> {
+        &self.0
+    }
+}
+
+impl PartialEq for RefusedWrite {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for RefusedWrite {}
+
+impl fmt::Display for RefusedWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for RefusedWrite {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl<V> From<Refused<V>> for TransactionError {
+    fn from(refused: Refused<V>) -> Self {
+        match refused {
+            Refused::Transaction { error, .. } => error,
+            Refused::History(error) => Self::History(error),
+            refused => Self::Refused(RefusedWrite(Arc::new(refused.without_value()))),
+        }
+    }
+}
 
 /// On which key a transaction lost, and against what.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,12 @@
 
 mod cells;
 mod error;
+mod judged;
+mod operations;
 mod options;
 mod run;
 mod scans;
+mod writable;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,7 +15,7 @@ use std::num::NonZeroU64;
 use std::time::Instant;
 
 use crate::Store;
-use crate::index::{Index, Lookup};
+use crate::checked::Refused;
 use crate::map::Map;
 use crate::pending::Pending;
 use crate::raw::chain::VersionHeader;
@@ -20,12 +23,14 @@ use crate::raw::commit::{Access, Checks, Descriptor, Lost, Seen};
 use crate::raw::engine::Worker;
 use crate::raw::lineage::Mark;
 use crate::raw::registry::Registered;
-use crate::raw::slot::{Head, Slot, SlotHeader};
+use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::version::VersionNode;
 use crate::sync::Ordering;
+use crate::transaction::judged::Places;
 
-pub use error::{TransactionConflict, TransactionError};
+pub use error::{RefusedWrite, TransactionConflict, TransactionError};
 pub use options::{Isolation, TransactionOptions};
+pub use writable::Writable;
 
 /// The number of a transaction: no other one of its store has it, in this process. Each attempt of [`Store::transact`] has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +49,12 @@ impl fmt::Display for TransactionId {
 ///
 /// # Consistency
 /// All reads are of the moment at which it began, and of what it has written itself. What it writes is seen by nobody until it is committed.
+/// Keys that [expire](crate::MapOptions::ttl) have done so if their time was over at that moment.
+///
+/// A write of a [`CheckedMap`](crate::CheckedMap) is judged when it is called, by what the commit would make visible: the value that the key
+/// had at the transaction's moment, and the new one. If the key has changed when the transaction is committed, that is a conflict, under either
+/// [isolation](Isolation): so what was judged is what happens. Steps in between, which nobody sees, are not judged. Under a bound on keys
+/// it counts how many come and go; let keys go first, where there is no room.
 ///
 /// # Progress
 /// Every operation is lock-free, and holds no pin when it returns. The maps and cells that it is done to must outlive the transaction.
@@ -58,8 +69,12 @@ pub struct Transaction<'s> {
     id: TransactionId,
     /// The moment that is read, held still; none once it has ended.
     moment: Option<Registered>,
+    /// The time by which it judges whether keys have expired.
+    time: u64,
     /// What was read and is written.
     draft: RefCell<Option<Box<Descriptor>>>,
+    /// What its writes do to bounds on keys.
+    places: Vec<Places>,
 }
 
 /// Why a transaction was not committed.
@@ -98,10 +113,13 @@ impl<'s> Transaction<'s> {
                 return Err(TransactionError::TooManyTransactions { limit });
             }
         }
+        // Before: it may ask the user's source.
+        let time = engine.time_to_forget();
         let moment = Some(engine.registry.take(&engine.clock));
         let (thread, number) = engine.session().number_transaction();
         let draft = RefCell::new(Some(Descriptor::draft(number.get(), thread)));
-        Ok(Self { store, options, deadline, id: TransactionId { thread, number }, moment, draft })
+        let id = TransactionId { thread, number };
+        Ok(Self { store, options, deadline, id, moment, time, draft, places: Vec::new() })
     }
 
     /// The transaction's number.
@@ -129,36 +147,37 @@ impl<'s> Transaction<'s> {
     }
 
     /// What the transaction sees in a slot, its own write first. Remembers what it has seen.
-    fn look<K, V, I>(
-        &self,
+    fn look<'w, K, V, I>(
+        &'w self,
         map: &Map<K, V, I>,
-        worker: &Worker<'_>,
+        worker: &Worker<'w>,
         slot: &SlotHeader,
-    ) -> Result<Option<*const VersionHeader>, TransactionError> {
+    ) -> Result<Option<&'w VersionHeader>, TransactionError> {
         let mut draft = self.draft.borrow_mut();
         let Some(draft) = draft.as_mut() else { return Ok(None) };
-        let access = self.access(draft, map, slot)?;
+        let access = Self::access(draft, &self.options, map, slot)?;
         if access.is_write() {
-            return Ok(Some(access.version));
+            // SAFETY: the transaction's own, which lives until it is overwritten, by whoever has the transaction alone.
+            return Ok(Some(unsafe { &*access.version }));
         }
         let version = worker.at(slot, self.tick());
         if access.seen == Seen::Nothing {
             access.seen = version.map_or(Seen::Empty, |version| Seen::Version(version.stamp()));
         }
-        Ok(version.map(std::ptr::from_ref))
+        Ok(version)
     }
 
     /// The access of a slot, new if there is none.
     fn access<'d, K, V, I>(
-        &self,
         draft: &'d mut Descriptor,
+        options: &TransactionOptions,
         map: &Map<K, V, I>,
         slot: &SlotHeader,
     ) -> Result<&'d mut Access, TransactionError> {
         if let Some(number) = draft.find(slot) {
             return Ok(draft.access(number));
         }
-        if let Some(limit) = self.options.keys_max
+        if let Some(limit) = options.keys_max
             && draft.accesses().len() >= limit
         {
             return Err(TransactionError::TooManyKeys { limit });
@@ -169,56 +188,55 @@ impl<'s> Transaction<'s> {
         Ok(draft.add(Access::new(map.component(), slot)))
     }
 
-    /// Writes a slot; `None` is a tombstone.
-    fn write<K, V, I>(
-        &mut self,
+    /// The value that the transaction sees in a slot, its own first. Remembers what it has seen.
+    fn value<K, V, I>(
+        &self,
         map: &Map<K, V, I>,
         worker: &Worker<'_>,
         slot: &SlotHeader,
-        value: Option<V>,
-    ) -> Result<(), TransactionError> {
-        self.write_as(map, worker, slot, value, Mark::NONE)
+    ) -> Result<Option<&V>, TransactionError> {
+        let seen = self.look(map, worker, slot)?;
+        Ok(seen.and_then(|version| self.live(map, version)))
     }
 
-    /// As [`write`](Self::write), of a change that says more of itself.
-    fn write_as<K, V, I>(
+    /// The value of a version that the transaction sees, unless it is a removal or its key's time is over.
+    fn live<K, V, I>(&self, map: &Map<K, V, I>, version: &VersionHeader) -> Option<&V> {
+        if map.component().recording().is_some_and(|recording| recording.is_expired(version, self.time)) {
+            return None;
+        }
+        // SAFETY: a version of this map. The moment that is held still sees it until the transaction ends; or it is the transaction's own,
+        // which lives until it is overwritten, by whoever has the transaction alone.
+        unsafe { VersionNode::<V>::value(version) }
+    }
+
+    /// Writes a slot, if the map's checks let it; `None` is a removal.
+    fn write<K, V, I>(
         &mut self,
-        map: &Map<K, V, I>,
+        map: &impl Writable<K, V, I>,
         worker: &Worker<'_>,
         slot: &SlotHeader,
         value: Option<V>,
         mark: Mark,
-    ) -> Result<(), TransactionError> {
-        let mut draft = self.draft.borrow_mut();
-        let Some(draft) = draft.as_mut() else { return Ok(()) };
-        let access = self.access(draft, map, slot)?;
+    ) -> Result<(), Refused<V>> {
+        let under = map.map();
+        let value = match map.judge() {
+            Some(judge) => self.judged(under, judge, worker, slot, value)?,
+            None => value,
+        };
+        let draft = self.draft.get_mut().as_mut();
+        let draft = draft.unwrap_or_else(|| unreachable!("the draft goes with the transaction"));
+        let access = match Self::access(draft, &self.options, under, slot) {
+            Ok(access) => access,
+            Err(error) => return Err(Refused::Transaction { error, value }),
+        };
         let mark = Mark { transaction: Some(self.id), ..mark };
-        let new = Pending::apart(map.component(), value, mark).installed();
+        let new = Pending::apart(under.component(), value, mark).installed();
         let before = std::mem::replace(&mut access.version, new);
         if !before.is_null() {
             // SAFETY: never published; nobody borrows it, since this has the transaction alone.
-            worker.retire(unsafe { map.component().retire_version(before) });
+            worker.retire(unsafe { under.component().retire_version(before) });
         }
         Ok(())
-    }
-
-    /// Writes a key; `None` is a removal.
-    pub(crate) fn write_marked<K, V, I>(
-        &mut self,
-        map: &'s Map<K, V, I>,
-        key: &K,
-        value: Option<V>,
-        mark: Mark,
-    ) -> Result<(), TransactionError>
-    where
-        K: Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        I: Lookup<K, K>,
-    {
-        self.check(map)?;
-        at_work!(self, worker);
-        let slot = slot_of(map, &worker, key);
-        self.write_as(map, &worker, slot, value, mark)
     }
 
     /// Ends the transaction: makes what it has written visible, or says why not.
@@ -233,6 +251,9 @@ impl<'s> Transaction<'s> {
         self.release();
         at_work!(self, worker);
         let outcome = worker.commit(draft, checks);
+        if outcome.is_ok() {
+            self.places.drain(..).for_each(Places::settle);
+        }
         worker.tidy();
         outcome.map_err(Failure::Lost)
     }
@@ -310,219 +331,6 @@ impl fmt::Debug for Transaction<'_> {
         let mut transaction = f.debug_struct("Transaction");
         transaction.field("id", &self.id).field("isolation", &self.options.isolation).finish_non_exhaustive()
     }
-}
-
-impl<'s> Transaction<'s> {
-    /// Returns the key's value.
-    ///
-    /// # Cost
-    /// As a lookup at a snapshot. A key that the map has never heard of gets a place there, which is taken back later, so that a
-    /// commit can tell whether it is still absent.
-    ///
-    /// # Errors
-    /// See [`Transaction`].
-    ///
-    /// # Examples
-    /// See [`Store::transact`].
-    pub fn get<K, V, I, Q>(&self, map: &'s Map<K, V, I>, key: &Q) -> Result<Option<&V>, TransactionError>
-    where
-        K: Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        I: Lookup<K, Q>,
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        self.check(map)?;
-        at_work!(self, worker);
-        let slot = slot_of(map, &worker, key);
-        let seen = self.look(map, &worker, slot)?;
-        // SAFETY: a version of this map. The moment that is held still sees it until the transaction ends; or it is the transaction's own,
-        // which lives until it is overwritten, by whoever has the transaction alone.
-        Ok(seen.and_then(|version| unsafe { VersionNode::<V>::value(&*version) }))
-    }
-
-    /// Whether the key has a value.
-    ///
-    /// # Errors
-    /// See [`Transaction`].
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = stillpoint::Store::new();
-    /// let map = store.map::<u64, u64>("map")?;
-    /// let mut tx = store.begin();
-    /// tx.put(&map, 1, 10)?;
-    /// assert!(tx.contains(&map, &1)? && !map.pin().contains(&1));
-    /// tx.commit()?;
-    /// assert!(map.pin().contains(&1));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn contains<K, V, I, Q>(&self, map: &'s Map<K, V, I>, key: &Q) -> Result<bool, TransactionError>
-    where
-        K: Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        I: Lookup<K, Q>,
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        Ok(self.get(map, key)?.is_some())
-    }
-
-    /// Sets the key's value, whatever it was.
-    ///
-    /// # Errors
-    /// See [`Transaction`].
-    ///
-    /// # Examples
-    /// See [`Store::transact`].
-    pub fn put<K, V, I>(&mut self, map: &'s Map<K, V, I>, key: K, value: V) -> Result<(), TransactionError>
-    where
-        K: Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        I: Index<K>,
-    {
-        self.check(map)?;
-        at_work!(self, worker);
-        let slot = usable(map, &worker, map.index().slot_for(map.component(), &worker, key));
-        self.write(map, &worker, slot, Some(value))
-    }
-
-    /// Replaces the key's value by what the closure makes of it. Returns whether the key has one.
-    ///
-    /// # Errors
-    /// See [`Transaction`].
-    ///
-    /// # Examples
-    /// See [`Store::transact`].
-    pub fn update<K, V, I, Q>(
-        &mut self,
-        map: &'s Map<K, V, I>,
-        key: &Q,
-        change: impl FnOnce(&V) -> V,
-    ) -> Result<bool, TransactionError>
-    where
-        K: Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        I: Lookup<K, Q>,
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        self.check(map)?;
-        at_work!(self, worker);
-        let slot = slot_of(map, &worker, key);
-        let seen = self.look(map, &worker, slot)?;
-        // SAFETY: as in `get`.
-        let Some(value) = seen.and_then(|version| unsafe { VersionNode::<V>::value(&*version) }) else {
-            return Ok(false);
-        };
-        let value = change(value);
-        self.write(map, &worker, slot, Some(value))?;
-        Ok(true)
-    }
-
-    /// Sets the value of a key that is absent. Gives the value back if it is not.
-    ///
-    /// # Errors
-    /// See [`Transaction`].
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = stillpoint::Store::new();
-    /// let map = store.map::<u64, u64>("map")?;
-    /// let mut tx = store.begin();
-    /// assert_eq!(tx.insert(&map, 1, 10)?, None);
-    /// assert_eq!(tx.insert(&map, 1, 11)?, Some(11));
-    /// tx.commit()?;
-    /// assert_eq!(map.pin().get(&1), Some(&10));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn insert<K, V, I>(&mut self, map: &'s Map<K, V, I>, key: K, value: V) -> Result<Option<V>, TransactionError>
-    where
-        K: Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        I: Index<K>,
-    {
-        self.check(map)?;
-        at_work!(self, worker);
-        let slot = usable(map, &worker, map.index().slot_for(map.component(), &worker, key));
-        let seen = self.look(map, &worker, slot)?;
-        // SAFETY: as in `get`.
-        if seen.is_some_and(|version| unsafe { VersionNode::<V>::value(&*version) }.is_some()) {
-            return Ok(Some(value));
-        }
-        self.write(map, &worker, slot, Some(value))?;
-        Ok(None)
-    }
-
-    /// Removes the key. Returns whether it had a value.
-    ///
-    /// # Errors
-    /// See [`Transaction`].
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = stillpoint::Store::new();
-    /// let (from, to) = (store.map::<u64, String>("from")?, store.map::<u64, String>("to")?);
-    /// from.pin().put(1, "moved".to_owned());
-    /// store.transact(|tx| {
-    ///     if let Some(value) = tx.get(&from, &1)?.cloned() {
-    ///         tx.remove(&from, &1)?;
-    ///         tx.put(&to, 1, value)?;
-    ///     }
-    ///     Ok(())
-    /// })?;
-    /// assert_eq!((from.len(), to.len()), (0, 1));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn remove<K, V, I, Q>(&mut self, map: &'s Map<K, V, I>, key: &Q) -> Result<bool, TransactionError>
-    where
-        K: Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        I: Lookup<K, Q>,
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        self.check(map)?;
-        at_work!(self, worker);
-        let slot = slot_of(map, &worker, key);
-        let seen = self.look(map, &worker, slot)?;
-        // SAFETY: as in `get`.
-        let has_value = seen.is_some_and(|version| unsafe { VersionNode::<V>::value(&*version) }.is_some());
-        if has_value {
-            self.write(map, &worker, slot, None)?;
-        }
-        Ok(has_value)
-    }
-}
-
-/// The key's slot, made if there is none.
-fn slot_of<'g, K, V, I, Q>(map: &'g Map<K, V, I>, worker: &Worker<'g>, key: &Q) -> &'g SlotHeader
-where
-    K: Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    I: Lookup<K, Q>,
-    Q: ToOwned<Owned = K> + ?Sized,
-{
-    let found = map.index().find(map.component(), key);
-    usable(map, worker, found.unwrap_or_else(|| map.index().slot_for(map.component(), worker, key.to_owned())))
-}
-
-/// A slot, or another one for its key if it is out of use.
-fn usable<'g, K, V, I>(map: &'g Map<K, V, I>, worker: &Worker<'g>, mut slot: &'g SlotHeader) -> &'g SlotHeader
-where
-    K: Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    I: Index<K>,
-{
-    while let Head::Purged = slot.head().1 {
-        map.component().unlink(slot, |garbage| worker.retire(garbage));
-        // SAFETY: purged, and not reclaimed under the worker's pin.
-        let key: &K = unsafe { Slot::<K>::key(slot) };
-        slot = map.index().slot_for(map.component(), worker, key.clone());
-    }
-    slot
 }
 
 const _: fn() = || {

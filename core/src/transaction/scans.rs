@@ -7,10 +7,10 @@
 use std::borrow::Borrow;
 use std::ops::{Bound, RangeBounds};
 
-use crate::OrderedMap;
+use crate::index::Sorted;
 use crate::raw::engine::Worker;
 use crate::raw::slot::{Head, Slot};
-use crate::raw::version::VersionNode;
+use crate::readable::Readable;
 use crate::transaction::options::Isolation;
 use crate::transaction::{Transaction, TransactionError, at_work};
 
@@ -46,7 +46,7 @@ impl<'s> Transaction<'s> {
     /// ```
     pub fn range<K, V, Q>(
         &self,
-        map: &'s OrderedMap<K, V>,
+        map: &'s impl Readable<K, V, Sorted<K>>,
         range: impl RangeBounds<Q>,
     ) -> Result<Vec<(K, &V)>, TransactionError>
     where
@@ -54,6 +54,7 @@ impl<'s> Transaction<'s> {
         V: Send + Sync + 'static,
         Q: Ord + ToOwned<Owned = K> + ?Sized,
     {
+        let map = map.map();
         self.check(map)?;
         if map.has_base() {
             return Err(TransactionError::Restoring { component: map.name().to_owned() });
@@ -78,8 +79,7 @@ impl<'s> Transaction<'s> {
                 if !range.contains(key.borrow()) || matches!(slot.head().1, Head::Purged) {
                     continue;
                 }
-                // SAFETY: as in `get`.
-                let value = self.look(map, &worker, slot)?.and_then(|seen| unsafe { VersionNode::<V>::value(&*seen) });
+                let value = self.value(map, &worker, slot)?;
                 found.extend(value.map(|value| (key.clone(), value)));
             }
             let is_beyond = |next: &K| match range.end_bound() {

@@ -119,7 +119,7 @@ impl<'g> Worker<'g> {
                 },
                 Checks::WritesSince(tick) => replaced.is_none_or(|stamp| stamp.tick() <= tick),
             };
-            if !is_as_seen || !write.is_in_place() {
+            if !is_as_seen && rule::holds(Rule::ReplaceWhatWasSeen) || !write.is_in_place() {
                 return Err(number);
             }
             if let Some(recording) = write.component().recording() {
