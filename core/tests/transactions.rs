@@ -434,3 +434,31 @@ fn a_key_that_comes_into_a_range_is_a_conflict_and_one_that_it_brings_itself_is_
         assert_eq!(tx.commit().is_err(), isolation == Isolation::Serializable);
     }
 }
+
+/// A reader passed by a version of a transaction whose end was not yet known, and then looked below it: meanwhile it was committed, and what
+/// it had replaced was pruned, so the key seemed to be absent. Now who finds it committed takes it.
+#[test]
+fn a_key_that_transactions_replace_is_never_absent() {
+    const KEYS: u64 = 4;
+    let (store, map) = store_of();
+    (0..KEYS).for_each(|key| _ = map.pin().put(key, 0));
+    let done = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for thread in 0..2_u64 {
+            let (store, map, done) = (&store, &map, &done);
+            scope.spawn(move || {
+                for n in 0..50_000 {
+                    committed(store.transact(|tx| {
+                        tx.update(map, &((n + thread) % KEYS), |n| n + 1)?;
+                        tx.update(map, &((n + thread + 1) % KEYS), |n| n + 1).map(|_| ())
+                    }));
+                }
+                done.fetch_add(1, Ordering::Release);
+            });
+        }
+        while done.load(Ordering::Acquire) < 2 {
+            (0..KEYS).for_each(|key| assert!(map.pin().contains(&key), "key {key} was never removed"));
+        }
+    });
+    assert_eq!((0..KEYS).map(|key| map.pin().get(&key).copied().unwrap_or(0)).sum::<u64>(), 200_000);
+}

@@ -10,6 +10,7 @@ const TWO: u64 = 2;
 const THREE: u64 = 3;
 const TORN: &str = "a snapshot sees a part of a transaction";
 const SKEW: &str = "two transactions have each read what the other has replaced";
+const ABSENT: &str = "a key that has a value is absent";
 const LOST: &str = "a subscriber is not told what was shown";
 const UNJUDGED: &str = "a value was judged over another than it has replaced";
 const CHANGED: &str = "an aborted transaction has changed a key";
@@ -53,6 +54,25 @@ twin!(torn_when_the_clock_is_read_before_all_is_in_place:
     a_snapshot_sees_a_transaction_whole without PreparedBeforeClock, TORN);
 twin!(torn_when_readers_pass_by_what_is_in_place:
     a_snapshot_sees_a_transaction_whole without ReaderDecidesPrepared, TORN);
+
+/// A transaction that replaces what two keys hold, and a reader of one of them, which is never absent.
+#[test]
+fn a_key_that_a_transaction_replaces_is_never_absent() {
+    explore(2, || {
+        let (store, map) = holding([(ONE, 10), (TWO, 10)]);
+        let mut tx = store.begin();
+        open(tx.put(&map, ONE, 11));
+        open(tx.put(&map, TWO, 11));
+        let reader = spawn({
+            let map = map.clone();
+            move || assert!(map.pin().contains(&ONE), "{ABSENT}")
+        });
+        open(tx.commit());
+        join(reader);
+    });
+}
+
+twin!(absent_when_the_stamp_is_not_looked_at_again: a_key_that_a_transaction_replaces_is_never_absent without StampBehindBelow, ABSENT);
 
 /// Two transactions, each of which brings a key in if the other's is absent.
 #[test]

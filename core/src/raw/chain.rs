@@ -295,9 +295,16 @@ fn newest_from<'g>(head: Head<'g>, clock: &Clock, ask: Ask) -> Latest<'g> {
     }
 }
 
-/// The newest committed version, under one that is not.
-pub(crate) fn below<'g>(version: &VersionHeader) -> Latest<'g> {
-    version.prev().map_or(Latest::Empty, |version| Latest::Version(Newest { version, stamp: version.stamp() }))
+/// The newest committed version, under one that was met undecided or failed.
+pub(crate) fn below<'g>(met: &'g VersionHeader) -> Latest<'g> {
+    let below = met.prev();
+    // Acquire [STAMP-2], behind that of `prev`: what is below a version is taken out only when it is final (rule 4). If it is not, then
+    // what was loaded is what it stands over; if it has become so meanwhile, nothing may be left there, and it is the newest.
+    let stamp = met.stamp();
+    if stamp.is_final() && rule::holds(Rule::StampBehindBelow) {
+        return Latest::Version(Newest { version: met, stamp });
+    }
+    below.map_or(Latest::Empty, |version| Latest::Version(Newest { version, stamp: version.stamp() }))
 }
 
 /// Reads the newest version, for whoever replaces it: nothing undecided or failed stands above it.

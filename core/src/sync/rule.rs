@@ -90,6 +90,8 @@ pub enum Rule {
     PreparedBeforeClock,
     /// A reader that meets an intent of a transaction whose versions are all in place decides it.
     ReaderDecidesPrepared,
+    /// Who passes by an intent looks at its stamp again behind what is below it.
+    StampBehindBelow,
     /// A transaction commits only if what it has read is what is committed.
     ValidateReads,
     /// A transaction replaces only the versions that it has seen: what its validators have judged.
