@@ -38,6 +38,13 @@ pub(crate) const SPARE_DESCRIPTORS: usize = either(256, 0);
 /// Keys of a transaction that are looked through one by one; among more they are found by a table.
 pub(crate) const FEW_ACCESSES: usize = either(32, 2);
 
+/// Keys up to which a transaction looks at all others with each one that it reads, rather than take a moment: a look at a key that was
+/// just read costs some two nanoseconds, a moment some fifty.
+pub(crate) const OPEN_ACCESSES: usize = either(8, 2);
+
+/// So often a transaction that loses begins open. After that a moment is cheaper, and one that only reads is not held up by writers.
+pub(crate) const OPEN_ATTEMPTS: u32 = either(4, 1) as u32;
+
 /// Keys for which a descriptor that is kept may have room: with more it is given back.
 pub(crate) const SPARE_ACCESSES: usize = 64;
 

@@ -462,3 +462,74 @@ fn a_key_that_transactions_replace_is_never_absent() {
     });
     assert_eq!((0..KEYS).map(|key| map.pin().get(&key).copied().unwrap_or(0)).sum::<u64>(), 200_000);
 }
+
+#[test]
+fn a_closure_sees_one_moment_also_if_it_is_to_begin_again() {
+    let (store, map) = store_of();
+    (0..4).for_each(|key| _ = map.pin().put(key, 0));
+    let done = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let writers = 2;
+        for _ in 0..writers {
+            scope.spawn(|| {
+                for _ in 0..30_000 {
+                    committed(
+                        store.transact(|tx| (0..4).try_for_each(|key| tx.update(&map, &key, |n| n + 1).map(|_| ()))),
+                    );
+                }
+                done.fetch_add(1, Ordering::Release);
+            });
+        }
+        while done.load(Ordering::Acquire) < writers {
+            let seen = store.transact(|tx| {
+                let first = *tx.get(&map, &0)?.expect("it is never removed");
+                for key in 1..4 {
+                    assert_eq!(tx.get(&map, &key)?, Some(&first), "all four have always been written together");
+                }
+                Ok(first)
+            });
+            assert!(seen.is_ok());
+        }
+    });
+    assert_eq!(map.pin().get(&3), Some(&60_000));
+}
+
+/// A transaction of a closure relies on the pin around it. Swapped for another it outlives the closure: then it holds a moment still.
+#[test]
+fn a_transaction_that_leaves_its_closure_shows_one_moment_or_conflicts() {
+    for changes in [false, true] {
+        let (store, map) = store_of();
+        (1..3).for_each(|key| _ = map.pin().put(key, 1));
+        let mut kept = store.begin();
+        committed(store.transact(|tx| {
+            assert_eq!(tx.get(&map, &1), Ok(Some(&1)));
+            std::mem::swap(tx, &mut kept);
+            Ok(())
+        }));
+        if changes {
+            map.pin().put(1, 2);
+        }
+        map.pin().put(2, 2);
+        assert_eq!(matches!(kept.get(&map, &2), Ok(Some(&2))), !changes);
+        map.pin().put(2, 3);
+        assert_eq!(matches!(kept.get(&map, &2), Ok(Some(&2))), !changes, "it holds the moment still");
+        assert_eq!(kept.commit().is_ok(), !changes);
+    }
+}
+
+#[test]
+fn a_transaction_within_another_is_one_of_its_own() {
+    let (store, map) = store_of();
+    map.pin().put(1, 1);
+    let mut attempts = 0;
+    committed(store.transact(|tx| {
+        attempts += 1;
+        let seen = *tx.get(&map, &1)?.expect("it has a value");
+        if attempts == 1 {
+            committed(store.transact(|inner| inner.update(&map, &1, |n| n + 10).map(|_| ())));
+        }
+        tx.put(&map, 2, seen)?;
+        tx.put(&map, 3, seen)
+    }));
+    assert_eq!((attempts, map.pin().get(&2), map.pin().get(&3)), (2, Some(&11), Some(&11)));
+}

@@ -12,6 +12,7 @@ const TORN: &str = "a snapshot sees a part of a transaction";
 const SKEW: &str = "two transactions have each read what the other has replaced";
 const ABSENT: &str = "a key that has a value is absent";
 const LOST: &str = "a subscriber is not told what was shown";
+const MIXED: &str = "a closure has seen two moments";
 const UNJUDGED: &str = "a value was judged over another than it has replaced";
 const CHANGED: &str = "an aborted transaction has changed a key";
 
@@ -200,3 +201,24 @@ fn what_a_late_helper_installs_is_never_gone() {
 
 twin!(met_when_a_failed_version_is_retired_before_its_helpers_are_gone:
     what_a_late_helper_installs_is_never_gone without RetireFailedWhenSafe, "an item is met");
+
+/// A closure that reads two keys, and a writer of both, one after the other.
+#[test]
+fn what_a_closure_sees_is_of_one_moment() {
+    explore(2, || {
+        let (store, map) = holding([(ONE, 10), (TWO, 10)]);
+        let writer = spawn({
+            let map = map.clone();
+            move || [ONE, TWO].map(|key| map.pin().put(key, 11))
+        });
+        let seen = store.transact(|tx| {
+            let seen = [*tx.get(&map, &ONE)?.expect("it has a value"), *tx.get(&map, &TWO)?.expect("it has a value")];
+            assert!(seen != [10, 11], "{MIXED}: {seen:?}");
+            Ok(seen)
+        });
+        assert!(seen.is_ok());
+        join(writer);
+    });
+}
+
+twin!(mixed_without_another_look: what_a_closure_sees_is_of_one_moment without LookAgain, MIXED);

@@ -1,6 +1,7 @@
 //! A store without its names: clock, registry, eras, records, notes, backlog; and a pinned thread at work in it.
 
 use std::hash::BuildHasher;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -319,6 +320,14 @@ impl<'g> Worker<'g> {
                 owned.view.oldest_within(from, until)
             })
         }
+    }
+
+    /// Whether the transaction with this number runs under a pin of the thread that lasts until it has ended.
+    #[inline]
+    pub(crate) fn attempts(&self, (thread, number): (usize, NonZeroU64)) -> bool {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        let attempted = unsafe { self.record.with_owned(|owned| owned.attempted) };
+        self.record.stripe == thread && attempted == Some(number)
     }
 
     /// What the thread has done so far, for people to look at.

@@ -34,6 +34,8 @@ pub(crate) struct Owned {
     pub(crate) failed: FailedQueue,
     /// How many transactions have begun with this record.
     pub(crate) transactions: u64,
+    /// The number of the transaction whose closure runs under a pin of the thread, the innermost one.
+    pub(crate) attempted: Option<NonZeroU64>,
     /// Whether the thread removes a key whose time is over, from within its work at the backlog.
     pub(crate) is_sweeping: bool,
     tail: Option<ptr::NonNull<Segment>>,

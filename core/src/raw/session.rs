@@ -70,6 +70,8 @@ impl Session {
     }
 
     /// The number of a transaction that begins now, in two parts: no other one of this store has it.
+    ///
+    /// As for all of a session but its end, the caller keeps the engine.
     pub(crate) fn number_transaction(&self) -> (usize, NonZeroU64) {
         // SAFETY: records live as long as their engine, which the caller keeps.
         let record = unsafe { &*self.record };
@@ -81,6 +83,33 @@ impl Session {
             })
         };
         (record.stripe, number)
+    }
+}
+
+impl Session {
+    /// Says that the transaction with this number runs from now on under a pin that the thread has already, until that is dropped.
+    pub(crate) fn attempt(&self, number: NonZeroU64) -> Attempt<'_> {
+        Attempt { session: self, outer: self.set_attempted(Some(number)) }
+    }
+
+    fn set_attempted(&self, number: Option<NonZeroU64>) -> Option<NonZeroU64> {
+        // SAFETY: records live as long as their engine, which the caller keeps.
+        let record = unsafe { &*self.record };
+        // SAFETY: the thread's own record; nothing in here comes back.
+        unsafe { record.with_owned(|owned| std::mem::replace(&mut owned.attempted, number)) }
+    }
+}
+
+/// A transaction's closure runs, under one pin.
+pub(crate) struct Attempt<'s> {
+    session: &'s Session,
+    /// That of a transaction in whose closure it runs.
+    outer: Option<NonZeroU64>,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.session.set_attempted(self.outer);
     }
 }
 

@@ -104,6 +104,8 @@ pub enum Rule {
     AnnounceTransaction,
     /// A failed version that others may still install is retired only when they are gone.
     RetireFailedWhenSafe,
+    /// An open transaction looks again at what it has read, with each key that it reads.
+    LookAgain,
     /// A key whose time is over is removed by a compare-and-swap on the version that was judged.
     ExpireWhatWasJudged,
 }

@@ -76,13 +76,17 @@ impl Transaction<'_> {
         slot: &SlotHeader,
         new: Option<V>,
     ) -> Result<Option<V>, Refused<V>> {
+        let tick = match self.hold(worker) {
+            Ok(tick) => tick,
+            Err(error) => return Err(Refused::Transaction { error, value: new }),
+        };
         // Whose time is over keeps its place until it is removed.
         let was_there = match self.look(map, worker, slot) {
             Ok(drafted) => drafted.is_some_and(|drafted| !drafted.is_tombstone()),
             Err(error) => return Err(Refused::Transaction { error, value: new }),
         };
         // The same as at the first look: the moment is held still.
-        let before = worker.at(slot, self.tick());
+        let before = worker.at(slot, tick);
         let old = before.and_then(|before| self.live(map, before));
         // A key that came in the transaction, and goes again, has never been there.
         if old.is_some() || new.is_some() {

@@ -3,6 +3,7 @@
 mod cells;
 mod error;
 mod judged;
+mod moment;
 mod operations;
 mod options;
 mod run;
@@ -19,14 +20,14 @@ use crate::checked::Refused;
 use crate::map::Map;
 use crate::pending::Pending;
 use crate::raw::chain::VersionHeader;
-use crate::raw::commit::{Access, Checks, Descriptor, Lost, Seen};
+use crate::raw::commit::{Access, Descriptor, Lost};
 use crate::raw::engine::Worker;
 use crate::raw::lineage::Mark;
-use crate::raw::registry::Registered;
 use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::version::VersionNode;
 use crate::sync::Ordering;
 use crate::transaction::judged::Places;
+use crate::transaction::moment::{Begin, Work};
 
 pub use error::{RefusedWrite, TransactionConflict, TransactionError};
 pub use options::{Isolation, TransactionOptions};
@@ -48,8 +49,9 @@ impl fmt::Display for TransactionId {
 /// A transaction that is open. See [`Store::transact`] and [`Store::begin`].
 ///
 /// # Consistency
-/// All reads are of the moment at which it began, and of what it has written itself. What it writes is seen by nobody until it is committed.
-/// Keys that [expire](crate::MapOptions::ttl) have done so if their time was over at that moment.
+/// All reads are of one moment, and of what it has written itself: of that at which it began if it was begun by hand, of one while the closure
+/// runs in [`Store::transact`]. What it writes is seen by nobody until it is committed. Keys that [expire](crate::MapOptions::ttl) have done so if their time was over when
+/// it began.
 ///
 /// A write of a [`CheckedMap`](crate::CheckedMap) is judged when it is called, by what the commit would make visible: the value that the key
 /// had at the transaction's moment, and the new one. If the key has changed when the transaction is committed, that is a conflict, under either
@@ -61,18 +63,16 @@ impl fmt::Display for TransactionId {
 ///
 /// # Errors
 /// Every operation returns [`TransactionError::ForeignStore`] for a map or cell of another store; `Restoring` for a key that its map has not
-/// brought in yet; `TooManyKeys` and `TimedOut` if the [options](TransactionOptions) bound that.
+/// brought in yet; `TooManyKeys` and `TimedOut` if the [options](TransactionOptions) bound that. In a closure of [`Store::transact`] also
+/// `Conflict`, if what it has read before is no longer so: pass it on, and the closure runs again.
 pub struct Transaction<'s> {
     store: &'s Store,
     options: TransactionOptions,
     deadline: Option<Instant>,
     id: TransactionId,
-    /// The moment that is read, held still; none once it has ended.
-    moment: Option<Registered>,
     /// The time by which it judges whether keys have expired.
     time: u64,
-    /// What was read and is written.
-    draft: RefCell<Option<Box<Descriptor>>>,
+    work: RefCell<Work>,
     /// What its writes do to bounds on keys.
     places: Vec<Places>,
 }
@@ -104,6 +104,7 @@ impl<'s> Transaction<'s> {
         store: &'s Store,
         options: TransactionOptions,
         deadline: Option<Instant>,
+        begin: Begin,
     ) -> Result<Self, TransactionError> {
         let engine = store.engine();
         if let Some(limit) = options.live_max {
@@ -115,20 +116,19 @@ impl<'s> Transaction<'s> {
         }
         // Before: it may ask the user's source.
         let time = engine.time_to_forget();
-        let moment = Some(engine.registry.take(&engine.clock));
+        let moment = match begin {
+            Begin::AtMoment => Some(engine.registry.take(&engine.clock)),
+            Begin::Open => None,
+        };
         let (thread, number) = engine.session().number_transaction();
-        let draft = RefCell::new(Some(Descriptor::draft(number.get(), thread)));
+        let work = RefCell::new(Work { draft: Some(Descriptor::draft(number.get(), thread)), moment, lost: None });
         let id = TransactionId { thread, number };
-        Ok(Self { store, options, deadline, id, moment, time, draft, places: Vec::new() })
+        Ok(Self { store, options, deadline, id, time, work, places: Vec::new() })
     }
 
     /// The transaction's number.
     pub fn id(&self) -> TransactionId {
         self.id
-    }
-
-    fn tick(&self) -> u64 {
-        self.moment.as_ref().map_or(0, |moment| moment.tick)
     }
 
     /// Whether the map is one of the transaction's store, and there is time.
@@ -153,29 +153,26 @@ impl<'s> Transaction<'s> {
         worker: &Worker<'w>,
         slot: &SlotHeader,
     ) -> Result<Option<&'w VersionHeader>, TransactionError> {
-        let mut draft = self.draft.borrow_mut();
-        let Some(draft) = draft.as_mut() else { return Ok(None) };
-        let access = Self::access(draft, &self.options, map, slot)?;
+        let mut work = self.work.borrow_mut();
+        let Some(draft) = &mut work.draft else { return Ok(None) };
+        let number = Self::access(draft, &self.options, map, slot)?;
+        let access = draft.access(number);
         if access.is_write() {
             // SAFETY: the transaction's own, which lives until it is overwritten, by whoever has the transaction alone.
             return Ok(Some(unsafe { &*access.version }));
         }
-        let version = worker.at(slot, self.tick());
-        if access.seen == Seen::Nothing {
-            access.seen = version.map_or(Seen::Empty, |version| Seen::Version(version.stamp()));
-        }
-        Ok(version)
+        self.read(&mut work, worker, number)
     }
 
-    /// The access of a slot, new if there is none.
-    fn access<'d, K, V, I>(
-        draft: &'d mut Descriptor,
+    /// The number of a slot's access, new if there is none.
+    fn access<K, V, I>(
+        draft: &mut Descriptor,
         options: &TransactionOptions,
         map: &Map<K, V, I>,
         slot: &SlotHeader,
-    ) -> Result<&'d mut Access, TransactionError> {
+    ) -> Result<usize, TransactionError> {
         if let Some(number) = draft.find(slot) {
-            return Ok(draft.access(number));
+            return Ok(number);
         }
         if let Some(limit) = options.keys_max
             && draft.accesses().len() >= limit
@@ -204,7 +201,8 @@ impl<'s> Transaction<'s> {
         if map.component().recording().is_some_and(|recording| recording.is_expired(version, self.time)) {
             return None;
         }
-        // SAFETY: a version of this map. The moment that is held still sees it until the transaction ends; or it is the transaction's own,
+        // SAFETY: a version of this map. The moment that is held still sees it until the transaction ends, or the
+        // pin that an open one relies on keeps it; or it is the transaction's own,
         // which lives until it is overwritten, by whoever has the transaction alone.
         unsafe { VersionNode::<V>::value(version) }
     }
@@ -223,10 +221,10 @@ impl<'s> Transaction<'s> {
             Some(judge) => self.judged(under, judge, worker, slot, value)?,
             None => value,
         };
-        let draft = self.draft.get_mut().as_mut();
+        let draft = self.work.get_mut().draft.as_mut();
         let draft = draft.unwrap_or_else(|| unreachable!("the draft goes with the transaction"));
         let access = match Self::access(draft, &self.options, under, slot) {
-            Ok(access) => access,
+            Ok(number) => draft.access(number),
             Err(error) => return Err(Refused::Transaction { error, value }),
         };
         let mark = Mark { transaction: Some(self.id), ..mark };
@@ -237,25 +235,6 @@ impl<'s> Transaction<'s> {
             worker.retire(unsafe { under.component().retire_version(before) });
         }
         Ok(())
-    }
-
-    /// Ends the transaction: makes what it has written visible, or says why not.
-    fn finish(mut self) -> Result<(), Failure> {
-        self.check_time().map_err(Failure::Refused)?;
-        let Some(draft) = self.draft.get_mut().take() else { return Ok(()) };
-        let checks = match self.options.isolation {
-            Isolation::Serializable => Checks::Reads,
-            Isolation::Snapshot => Checks::WritesSince(self.tick()),
-        };
-        // Before anything is replaced: else its own moment would still see that.
-        self.release();
-        at_work!(self, worker);
-        let outcome = worker.commit(draft, checks);
-        if outcome.is_ok() {
-            self.places.drain(..).for_each(Places::settle);
-        }
-        worker.tidy();
-        outcome.map_err(Failure::Lost)
     }
 
     /// Makes all that was written visible, at one moment.
@@ -274,10 +253,7 @@ impl<'s> Transaction<'s> {
     pub fn commit(self) -> Result<(), TransactionError> {
         let store = self.store;
         self.finish().map_err(|failure| match failure {
-            Failure::Lost(Lost { component, hash, found }) => {
-                let component = store.name_of(component);
-                TransactionError::Conflict(TransactionConflict { component, hash, found })
-            }
+            Failure::Lost(lost) => conflict(store, lost),
             Failure::Refused(error) => error,
         })
     }
@@ -302,13 +278,12 @@ impl<'s> Transaction<'s> {
     pub fn abort(&self) -> TransactionError {
         TransactionError::Aborted
     }
+}
 
-    /// Lets the moment go that was held still.
-    fn release(&mut self) {
-        if let Some(moment) = self.moment.take() {
-            self.store.engine().registry.release(&moment);
-        }
-    }
+/// The error of a transaction that has lost.
+#[cold]
+fn conflict(store: &Store, Lost { component, hash, found }: Lost) -> TransactionError {
+    TransactionError::Conflict(TransactionConflict { component: store.name_of(component), hash, found })
 }
 
 impl Drop for Transaction<'_> {
@@ -317,8 +292,9 @@ impl Drop for Transaction<'_> {
             // Relaxed: a count.
             self.store.engine().bounded_transactions.fetch_sub(1, Ordering::Relaxed);
         }
-        self.release();
-        if let Some(draft) = self.draft.get_mut().take() {
+        let work = self.work.get_mut();
+        work.release(self.store);
+        if let Some(draft) = work.draft.take() {
             at_work!(self, worker);
             worker.discard(draft);
             worker.tidy();

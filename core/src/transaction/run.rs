@@ -3,7 +3,9 @@
 use std::hint;
 
 use crate::Store;
-use crate::transaction::{Failure, Transaction, TransactionError, TransactionOptions};
+use crate::transaction::moment::Begin;
+use crate::transaction::{Failure, Isolation, Transaction, TransactionError, TransactionOptions};
+use crate::tuning::OPEN_ATTEMPTS;
 
 /// After so many lost attempts in a row a thread waits no longer before the next one than after these.
 const BACKOFF_MAX: u32 = 6;
@@ -14,15 +16,16 @@ impl Store {
     ///
     /// # Consistency
     /// Strictly serializable: see [`Isolation`](crate::Isolation). Within the closure all reads are of one moment, and show the
-    /// transaction's own writes. One that writes nothing never conflicts.
+    /// transaction's own writes. What the closure has decided counts only if what it has read is of one moment, also if it refuses.
     ///
     /// # Progress
     /// Lock-free: a thread that is stopped anywhere in its commit holds up nobody; whoever meets what it has begun brings it to its end.
-    /// A transaction begins again only if another writer has got on. The thread is pinned while the closure runs: keep it short.
+    /// A transaction begins again only if another writer has got on; one that writes nothing, a few times at most. The thread is pinned while
+    /// the closure runs: keep it short.
     ///
     /// # Cost
-    /// That of a snapshot; for each key a lookup, and for each written one what a write costs; and for the whole some three
-    /// compare-and-swaps more. A transaction that touches one key is a plain write.
+    /// For each key a lookup, and for each written one what a write costs; for the whole some three compare-and-swaps more, and that of a
+    /// snapshot if it touches more than some few keys. A transaction that touches one key is a plain write.
     ///
     /// # Errors
     /// What the closure returns; it passes on what the operations return. [`TransactionError::Conflict`] never comes from here.
@@ -116,16 +119,23 @@ impl Store {
     ) -> Result<R, E> {
         let deadline = Transaction::deadline(&options);
         let session = self.engine().session();
+        let may_open = options.isolation == Isolation::Serializable;
         for attempt in 0.. {
             // One pin for all that the attempt does.
             let _guard = session.pin();
-            let mut transaction = Transaction::begin(self, options, deadline)?;
-            let done = body(&mut transaction)?;
-            match transaction.finish() {
-                Ok(()) => return Ok(done),
-                Err(Failure::Lost(_)) => (0..1_u32 << BACKOFF_MAX.min(attempt)).for_each(|_| hint::spin_loop()),
-                Err(Failure::Refused(error)) => return Err(error.into()),
+            let begin = if may_open && attempt < OPEN_ATTEMPTS { Begin::Open } else { Begin::AtMoment };
+            let mut transaction = Transaction::begin(self, options, deadline, begin)?;
+            let _attempt = session.attempt(transaction.id.number);
+            match body(&mut transaction) {
+                Ok(done) => match transaction.finish() {
+                    Ok(()) => return Ok(done),
+                    Err(Failure::Lost(_)) => {}
+                    Err(Failure::Refused(error)) => return Err(error.into()),
+                },
+                Err(_) if transaction.has_lost() => {}
+                Err(error) => return Err(error),
             }
+            (0..1_u32 << BACKOFF_MAX.min(attempt)).for_each(|_| hint::spin_loop());
         }
         unreachable!("attempts are not bounded")
     }
@@ -176,6 +186,6 @@ impl Store {
     /// assert!(store.begin_with(alone).is_ok());
     /// ```
     pub fn begin_with(&self, options: TransactionOptions) -> Result<Transaction<'_>, TransactionError> {
-        Transaction::begin(self, options, Transaction::deadline(&options))
+        Transaction::begin(self, options, Transaction::deadline(&options), Begin::AtMoment)
     }
 }

@@ -61,10 +61,11 @@ impl<'s> Transaction<'s> {
         }
         at_work!(self, worker);
         if self.options.isolation == Isolation::Serializable
-            && let Some(draft) = self.draft.borrow_mut().as_mut()
+            && let Some(draft) = &mut self.work.borrow_mut().draft
         {
             draft.scan(map.component());
         }
+        self.hold(&worker)?;
         let mut found = Vec::new();
         let mut from = match range.start_bound() {
             Bound::Included(key) | Bound::Excluded(key) => Some(key.to_owned()),

@@ -29,7 +29,7 @@ pub(crate) enum Seen {
 }
 
 impl Seen {
-    fn of(latest: Latest<'_>) -> Option<Self> {
+    pub(super) fn of(latest: Latest<'_>) -> Option<Self> {
         match latest {
             Latest::Empty => Some(Self::Empty),
             Latest::Version(newest) => Some(Self::Version(newest.stamp)),
@@ -76,7 +76,7 @@ impl Access {
         !self.version.is_null()
     }
 
-    pub(super) fn slot(&self) -> &SlotHeader {
+    pub(crate) fn slot(&self) -> &SlotHeader {
         // SAFETY: slots are type-stable as long as their store, in which the transaction is.
         unsafe { &*self.slot }
     }
@@ -210,8 +210,8 @@ impl Descriptor {
         &mut self.accesses[number]
     }
 
-    /// Adds an access to the draft.
-    pub(crate) fn add(&mut self, access: Access) -> &mut Access {
+    /// Adds an access to the draft, and says which number it has.
+    pub(crate) fn add(&mut self, access: Access) -> usize {
         let last = self.accesses.len();
         self.accesses.push(access);
         if last >= tuning::FEW_ACCESSES {
@@ -219,7 +219,7 @@ impl Descriptor {
             let added = self.accesses[from..].iter().zip(from..);
             self.index.extend(added.map(|(access, number)| (access.slot.addr(), number)));
         }
-        &mut self.accesses[last]
+        last
     }
 
     /// Remembers that a component is scanned; the first scan of it counts.

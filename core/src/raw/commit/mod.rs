@@ -61,11 +61,15 @@
 //! Whoever meets an intent can bring its transaction to its end, wherever the owner has stopped. An abort means that a head has changed, a
 //! read version was replaced, or a stronger transaction was about to end: some other operation gets on.
 //!
+//! # Reads
+//! A transaction reads at a moment that is held still as a snapshot is, or is [open](open).
+//!
 //! # Models
 //! `loom-tests/tests/transactions.rs`.
 
 mod descriptor;
 mod failed;
+mod open;
 mod owner;
 mod status;
 

@@ -16,8 +16,10 @@ use crate::sync::rule::{self, Rule};
 /// What a commit compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checks {
-    /// All that was read must be what is committed.
+    /// All that was read must be what is committed; if nothing is written, nothing.
     Reads,
+    /// As [`Reads`](Self::Reads), also if nothing is written: what was read was of no moment that was held still.
+    AllReads,
     /// What is written must not have changed after this tick.
     WritesSince(u64),
 }
@@ -36,7 +38,7 @@ pub(crate) struct Lost {
 impl<'g> Worker<'g> {
     /// Makes what a draft writes visible at one tick. Runs no user code.
     pub(crate) fn commit(&self, mut draft: Box<Descriptor>, checks: Checks) -> Result<(), Lost> {
-        draft.arrange(checks == Checks::Reads);
+        draft.arrange(!matches!(checks, Checks::WritesSince(_)));
         loop {
             if let Err(access) = self.expect(&mut draft, checks) {
                 let lost = self.lost(&draft, access);
@@ -44,6 +46,11 @@ impl<'g> Worker<'g> {
                 return Err(lost);
             }
             match draft.writes() {
+                [] if checks == Checks::AllReads => {
+                    let confirmed = self.confirm(&draft);
+                    self.discard(draft);
+                    return confirmed;
+                }
                 [] => {}
                 [write] if !draft.validates() => {
                     if !self.replace_one(*write) {
@@ -112,7 +119,7 @@ impl<'g> Worker<'g> {
                 Latest::Version(newest) => (newest.address(), Some(newest.stamp), !newest.version.is_tombstone()),
             };
             let is_as_seen = match checks {
-                Checks::Reads => match write.seen {
+                Checks::Reads | Checks::AllReads => match write.seen {
                     Seen::Nothing => true,
                     Seen::Empty => replaced.is_none(),
                     Seen::Version(stamp) => replaced == Some(stamp),
@@ -205,7 +212,8 @@ impl<'g> Worker<'g> {
         }
     }
 
-    fn lost(&self, descriptor: &Descriptor, number: usize) -> Lost {
+    #[cold]
+    pub(super) fn lost(&self, descriptor: &Descriptor, number: usize) -> Lost {
         self.record.tally.conflicts.add(1);
         let (component, access) = descriptor.culprit(number);
         let Some(access) = access else { return Lost { component: component.id(), hash: 0, found: None } };

@@ -1,0 +1,97 @@
+//! What a transaction reads while it is *open*: while it holds no moment still.
+//!
+//! To hold a moment still costs the registry's words, some fences, and a move of the clock: half of what a small transaction costs, and
+//! each of its writes would be the first in its tick, to be noted. So one that runs under a pin of its thread, from its beginning to its end,
+//! begins without. What it meets is not reclaimed under the pin, and no slot that it has met becomes another key's.
+//!
+//! # Why what it has read is of one moment
+//! After each key that it reads, it looks again at those that it has read before. Versions do not return: if they are what they were, they
+//! were so when the last key was read. Else it has *lost*, and begins again.
+//!
+//! That orders it after what it has seen. Two that only read, and each see a write that the other does not, would still pass: nothing orders
+//! writers of different keys. So one that ends without a commit looks once more behind a fence. Of two such fences one comes first; whoever
+//! stands behind the other sees what was read before it. A commit needs no such look: it compares behind a fence of its own.
+//!
+//! # When it does not stay open
+//! Each look costs as many as there are keys. With more than a few of them, for a scan, or outside its pin, a transaction takes a moment
+//! after all, and goes on if it shows what was read so far.
+
+use crate::raw::chain::{self, VersionHeader};
+use crate::raw::commit::descriptor::{Access, Descriptor, Seen};
+use crate::raw::commit::owner::Lost;
+use crate::raw::engine::Worker;
+use crate::raw::slot::Head;
+use crate::sync::rule::{self, Rule};
+use crate::sync::{Ordering, fence};
+use crate::tuning;
+
+impl Descriptor {
+    /// Whether there are so few keys that it may stay open.
+    #[inline]
+    pub(crate) fn is_small(&self) -> bool {
+        self.accesses().len() <= tuning::OPEN_ACCESSES
+    }
+}
+
+impl<'g> Worker<'g> {
+    /// Reads what the slot of an access holds, under the pin under which all accesses were made.
+    #[inline]
+    pub(crate) fn read_open(&self, draft: &mut Descriptor, number: usize) -> Result<Option<&'g VersionHeader>, Lost> {
+        let latest = chain::read(draft.access(number).slot(), &self.engine.clock);
+        let Some(found) = Seen::of(latest) else { return Err(self.lost(draft, number)) };
+        let access = draft.access(number);
+        let before = std::mem::replace(&mut access.seen, found);
+        if before != Seen::Nothing && before != found {
+            return Err(self.lost(draft, number));
+        }
+        if before == Seen::Nothing
+            && rule::holds(Rule::LookAgain)
+            && let Some(changed) = self.changed(draft, |other| other != number)
+        {
+            return Err(self.lost(draft, changed));
+        }
+        Ok(if let chain::Latest::Version(newest) = latest { Some(newest.version) } else { None })
+    }
+
+    /// An access that holds something else by now than what was read, of those that are looked at.
+    #[inline]
+    fn changed(&self, draft: &Descriptor, looks_at: impl Fn(usize) -> bool) -> Option<usize> {
+        let is_other = |access: &Access| Seen::of(chain::read(access.slot(), &self.engine.clock)) != Some(access.seen);
+        let mut reads = draft.accesses().iter().enumerate();
+        reads.find_map(|(number, access)| {
+            (access.seen != Seen::Nothing && looks_at(number) && is_other(access)).then_some(number)
+        })
+    }
+
+    /// Whether all that an open transaction has read is of one moment, for one that ends without a commit.
+    pub(crate) fn confirm(&self, draft: &Descriptor) -> Result<(), Lost> {
+        if draft.accesses().iter().filter(|access| access.seen != Seen::Nothing).nth(1).is_none() {
+            return Ok(());
+        }
+        // SeqCst fence [OPEN-1]: what was read stands before the last look. Mates: the same fences of other transactions, and those of writers
+        // [SNAP-1].
+        fence(Ordering::SeqCst);
+        let moved = || draft.accesses().iter().position(|access| !access.is_in_place());
+        // The generation after the head, as a handle does.
+        match self.changed(draft, |_| true).or_else(moved) {
+            Some(number) => Err(self.lost(draft, number)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether all that was read is what is seen at a tick, which a moment holds still.
+    pub(crate) fn confirm_at(&self, draft: &Descriptor, tick: u64) -> Result<(), Lost> {
+        let seen_at = |access: &Access| match access.slot().head().1 {
+            Head::Purged => None,
+            head => {
+                let version = chain::at_from(head, tick, &self.engine.clock);
+                Some(version.map_or(Seen::Empty, |version| Seen::Version(version.stamp())))
+            }
+        };
+        let is_as_seen = |access: &Access| seen_at(access) == Some(access.seen) && access.is_in_place();
+        match draft.accesses().iter().position(|access| access.seen != Seen::Nothing && !is_as_seen(access)) {
+            Some(number) => Err(self.lost(draft, number)),
+            None => Ok(()),
+        }
+    }
+}
