@@ -118,7 +118,7 @@ where
         Ok(goal.value())
     }
 
-    fn rollback_at(&self, slot: &SlotHeader, back: Back) -> Result<Version, HistoryError> {
+    fn rollback_at<'p>(&'p self, mut slot: &'p SlotHeader, back: Back) -> Result<Version, HistoryError> {
         loop {
             self.map().engine().time.now();
             let latest = self.worker().latest(slot);
@@ -126,7 +126,14 @@ where
             if let Some(version) = self.bring_back(slot, latest, goal.value()) {
                 return Ok(version);
             }
+            slot = self.unless_purged(slot, latest);
         }
+    }
+
+    /// A slot that was to be written, or another one for its key if it has been purged meanwhile, perhaps by what the thread itself has
+    /// written before.
+    fn unless_purged<'p>(&'p self, slot: &'p SlotHeader, latest: Latest<'_>) -> &'p SlotHeader {
+        if let Latest::Purged = latest { self.renew(slot) } else { slot }
     }
 
     /// Installs what a key held before over what it holds now; `None` if that has changed.
@@ -173,7 +180,7 @@ where
     /// ```
     pub fn rollback_all(&self, past: &Past) -> Result<usize, HistoryError> {
         let mut changed = 0;
-        for (slot, then) in self.at(past)?.slots()? {
+        for (mut slot, then) in self.at(past)?.slots()? {
             loop {
                 let latest = self.worker().latest(slot);
                 let now = self.seen(latest);
@@ -184,6 +191,7 @@ where
                     changed += 1;
                     break;
                 }
+                slot = self.unless_purged(slot, latest);
             }
         }
         Ok(changed)
