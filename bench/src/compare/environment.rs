@@ -23,6 +23,11 @@ pub struct Environment {
 impl Environment {
     /// Looks at the machine, and for the version of the peer's package. What they don't tell is called unknown.
     pub fn look(package: &str) -> Self {
+        Self::look_in(package, include_str!("../../../Cargo.lock"))
+    }
+
+    /// As [`look`](Self::look), at a peer that stands in another lock file.
+    pub fn look_in(package: &str, lock: &str) -> Self {
         Self {
             processor: field_of("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
             cores: thread::available_parallelism().map_or(1, Into::into),
@@ -31,10 +36,7 @@ impl Environment {
                 .map_or(0, |kib| (kib + (1 << 19)) >> 20),
             kernel: read("/proc/sys/kernel/osrelease").unwrap_or_else(unknown),
             commit: commit().unwrap_or_else(unknown),
-            peer: format!(
-                "{package} {}",
-                version_of(package, include_str!("../../../Cargo.lock")).unwrap_or_else(unknown)
-            ),
+            peer: format!("{package} {}", version_of(package, lock).unwrap_or_else(unknown)),
         }
     }
 }
