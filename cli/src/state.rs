@@ -8,9 +8,9 @@
 //! | `source` | `0` | [`Origin`] of the records |
 //!
 //! # Exactly once
-//! A partition's records are applied in order, by one worker. Each value carries, for each partition, how far it has come. After a crash
-//! the store is at some moment that it had; the partition's [`Applied`] was written after its records' updates, so at that moment every
-//! record before it is in. A worker goes on from there, and each update leaves a value alone that has the record already.
+//! A partition's records are applied in order, by one worker, each in a transaction: both tallies that it belongs to, and the partition's
+//! [`Applied`]. After a crash the store is at some moment that it had, and has transactions whole: the records before [`Applied`] are in,
+//! and no others. A worker goes on from there.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ use crate::fold::Tally;
 use crate::input::{BLOCK_RECORDS, PARTITIONS, Partition, Positions};
 use crate::record::{Airport, Flight, Minutes, Route};
 
-/// What flights add up to, and which of each partition's records are in.
+/// What flights add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize, Schema)]
 #[schema(crate = "::stillpoint_persist")]
 pub struct Folded {
@@ -31,21 +31,19 @@ pub struct Folded {
     delay_min: i32,
     delay_max: i32,
     last_departure: u32,
-    applied: [u64; PARTITIONS],
 }
 
 impl Folded {
     /// Nothing.
-    pub const EMPTY: Self = Self::of(&Tally::empty(), [0; PARTITIONS]);
+    pub const EMPTY: Self = Self::of(&Tally::empty());
 
-    const fn of(tally: &Tally, applied: [u64; PARTITIONS]) -> Self {
+    const fn of(tally: &Tally) -> Self {
         Self {
             flights: tally.flights,
             delay_sum: tally.delay_sum,
             delay_min: tally.delay_min,
             delay_max: tally.delay_max,
             last_departure: tally.last_departure.since_epoch(),
-            applied,
         }
     }
 
@@ -60,22 +58,10 @@ impl Folded {
         }
     }
 
-    /// The number after the last record of a partition that is in.
-    pub fn next(&self, partition: Partition) -> u64 {
-        self.applied[partition.number()]
-    }
-
-    /// Whether a record is in already.
-    pub fn has(&self, record: u64) -> bool {
-        record < self.next(Partition::of_record(record))
-    }
-
-    /// With a record added.
+    /// With a flight added.
     #[must_use]
-    pub fn with(&self, record: u64, flight: &Flight) -> Self {
-        let mut applied = self.applied;
-        applied[Partition::of_record(record).number()] = record + 1;
-        Self::of(&self.tally().with(flight), applied)
+    pub fn with(&self, flight: &Flight) -> Self {
+        Self::of(&self.tally().with(flight))
     }
 }
 
@@ -83,10 +69,15 @@ impl Folded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize, Schema)]
 #[schema(crate = "::stillpoint_persist")]
 pub struct Applied {
-    /// Every record of the partition before this one is in.
+    /// Every record of the partition before this one is in, and no other.
     pub next: u64,
     /// How many of them were malformed, and passed over.
     pub malformed: u64,
+}
+
+impl Applied {
+    /// No record.
+    pub const NOTHING: Self = Self { next: 0, malformed: 0 };
 }
 
 /// Which records a store is made of, and how they are dealt out.
@@ -224,14 +215,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_counts_once() {
+    fn what_is_kept_is_the_tally() {
         let flight = Flight::parse(b"2001-01-01T00:01,LAS,PHL,33,2176").unwrap();
-        let record = BLOCK_RECORDS + 5;
-        let folded = Folded::EMPTY.with(record, &flight);
-        assert!(folded.has(record) && !folded.has(record + 1) && !Folded::EMPTY.has(record));
-        // Another partition's record with a smaller number is another matter.
-        assert!(!folded.has(3));
-        assert_eq!(folded.with(3, &flight).tally().flights, 2);
+        let folded = Folded::EMPTY.with(&flight).with(&flight);
+        assert_eq!(folded.tally(), Tally::empty().with(&flight).with(&flight));
         assert_eq!(Folded::EMPTY.tally(), Tally::empty());
     }
 }

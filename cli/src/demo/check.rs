@@ -21,7 +21,7 @@ pub(super) struct Checked {
     pub(super) keys: u64,
 }
 
-/// Checks that everything acknowledged is in a store, and each key is what its records up to its own positions add up to.
+/// Checks that everything acknowledged is in a store, and each key is what its records up to the partitions' positions add up to.
 pub(super) fn check(
     store: &DurableStore,
     maps: &Maps,
@@ -55,22 +55,13 @@ where
     for (key, folded) in found {
         let Some(key) = key else { return Err(DemoError::Invented { key: "a key that is no code".to_owned() }) };
         keys += 1;
-        let mut expected = Tally::empty();
-        for partition in Partition::all() {
-            let own = timelines.in_partition(key, partition, folded.next(partition));
-            // The partition's position says that everything before it is in every key.
-            let least = timelines.in_partition(key, partition, positions.next(partition));
-            if own.flights < least.flights {
-                return Err(DemoError::Key { key: key.to_string(), found: own, expected: least });
-            }
-            expected.merge(&own);
-        }
+        let expected = timelines.at(key, positions);
         if folded.tally() != expected {
             return Err(DemoError::Key { key: key.to_string(), found: folded.tally(), expected });
         }
     }
     let needed = timelines.keys().filter(|key| !timelines.at(*key, positions).is_empty()).count() as u64;
-    if keys < needed {
+    if keys != needed {
         return Err(DemoError::Keys { found: keys, expected: needed });
     }
     Ok(keys)
@@ -98,11 +89,11 @@ pub enum DemoError {
         /// What it should say.
         expected: Tally,
     },
-    /// Keys are missing.
+    /// Keys are missing, or are there that no record has yet.
     Keys {
         /// How many are there.
         found: u64,
-        /// How many there should be at least.
+        /// How many there should be.
         expected: u64,
     },
     /// A key is there that no record has.
@@ -142,7 +133,7 @@ impl fmt::Display for DemoError {
             Self::Key { key, found, expected } => {
                 write!(f, "{key} has {}, where its records add up to {}", of(found), of(expected))
             }
-            Self::Keys { found, expected } => write!(f, "{found} keys are there, of at least {expected}"),
+            Self::Keys { found, expected } => write!(f, "{found} keys are there, of {expected}"),
             Self::Invented { key } => write!(f, "there is {key}, which no record has"),
             Self::Totals { found, expected } => {
                 write!(f, "the totals are {}, where the records add up to {}", of(found), of(expected))

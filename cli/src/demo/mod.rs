@@ -122,7 +122,7 @@ fn opening(kills: u32, seed: u64) -> String {
             "{} flight records go into a durable store: for each airport and each route the number of flights and their delays. The \
              process that does it is killed {kills} times with SIGKILL, at random moments (seed {seed}). After each kill the store is \
              opened again: everything that the process had been told is durable must be there, and each key must be exactly what \
-             the records up to its own position add up to.",
+             the records up to the partitions' positions add up to.",
             count(shipped::FLIGHTS_RECORDS),
         ))
         .to_string()

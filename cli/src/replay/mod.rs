@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use stillpoint::TransactionError;
 use stillpoint_persist::{DurableStore, Options};
 
 use crate::args::Replay;
@@ -72,7 +73,7 @@ fn check_origin(source: &Source, maps: &Maps) -> Result<(), Box<dyn Error + Send
     Err(ReplayError::OtherRecords { stored: stored.clone(), found: origin }.into())
 }
 
-/// Applies the records with all workers; returns the latencies of their updates, and how many records they applied.
+/// Applies the records with all workers; returns how long each took, and how many there were.
 fn apply(
     arguments: &Replay,
     source: &Source,
@@ -186,6 +187,8 @@ pub enum ReplayError {
         /// What was to be replayed into it.
         found: Origin,
     },
+    /// A record can't be added.
+    Transaction(TransactionError),
     /// What was applied can't be made durable.
     Durability(stillpoint_persist::DurabilityError),
     /// The process that watches has gone.
@@ -202,6 +205,7 @@ impl fmt::Display for ReplayError {
             Self::OtherRecords { stored, found } => {
                 write!(f, "the store is made of {stored}, and not of {found}: choose another directory")
             }
+            Self::Transaction(_) => write!(f, "a record can't be added"),
             Self::Durability(_) => write!(f, "what was applied can't be made durable"),
             Self::Output(_) => write!(f, "can't tell what is durable"),
         }
@@ -213,6 +217,7 @@ impl Error for ReplayError {
         match self {
             Self::Input(source) => Some(source),
             Self::Malformed(source) => Some(source),
+            Self::Transaction(source) => Some(source),
             Self::Durability(source) => Some(source),
             Self::Output(source) => Some(source),
             Self::OtherRecords { .. } => None,

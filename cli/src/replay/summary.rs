@@ -71,12 +71,12 @@ impl Summary<'_> {
 
     fn latency(&self) -> Table {
         let columns = [
-            ("one update", Align::Left),
+            ("one record", Align::Left),
             ("p50", Align::Right),
             ("p99", Align::Right),
             ("p99.9", Align::Right),
             ("max", Align::Right),
-            ("updates", Align::Right),
+            ("records", Align::Right),
         ];
         let row = |name: &str, histogram: &Histogram<u64>| {
             let at = |quantile| duration(Duration::from_nanos(histogram.value_at_quantile(quantile)));

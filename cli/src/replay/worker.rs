@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stillpoint::MapPin;
+use stillpoint::TransactionError;
 use stillpoint_persist::DurableStore;
 
 use super::ReplayError;
 use super::latency::Latencies;
 use crate::input::{Block, Lane, Numbered};
+use crate::record::Flight;
 use crate::reference::OnMalformed;
 use crate::state::{Applied, Folded, Maps};
 
@@ -46,7 +47,7 @@ pub(super) struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Applies all that a lane brings; returns the latencies of the updates, and how many records there were.
+    /// Applies all that a lane brings; returns how long each took, and how many records there were.
     pub(super) fn run(self, mut lane: Lane) -> Result<(Latencies, u64), ReplayError> {
         let (mut latencies, mut applied) = (Latencies::new(), 0);
         while let Some(block) = lane.next()? {
@@ -58,56 +59,41 @@ impl Worker<'_> {
     }
 
     fn apply(&self, block: &Block, latencies: &mut Latencies) -> Result<u64, ReplayError> {
-        // One pin for the block: a thousand updates or so.
-        let (airports, routes) = (self.maps.airports.pin(), self.maps.routes.pin());
         let beside = self.store.is_writing_snapshot_file();
-        let (mut records, mut malformed) = (0, 0);
+        let partition = block.partition().number() as u32;
+        // One pin for the block: a thousand records or so.
+        let partitions = self.maps.partitions.pin();
+        let mut applied = partitions.get(&partition).copied().unwrap_or(Applied::NOTHING);
+        let mut records = 0;
         for row in block.flights() {
             records += 1;
             match row {
-                Ok(numbered) => {
-                    let mut last = Instant::now();
-                    let mut measure = || {
-                        let now = Instant::now();
-                        latencies.record(now - std::mem::replace(&mut last, now), beside);
-                    };
-                    add(&airports, numbered.flight.origin.bytes(), &numbered);
-                    measure();
-                    add(&routes, numbered.flight.route().bytes(), &numbered);
-                    measure();
+                Ok(Numbered { record, flight }) => {
+                    applied.next = record + 1;
+                    let began = Instant::now();
+                    self.add(&flight, partition, applied).map_err(ReplayError::Transaction)?;
+                    latencies.record(began.elapsed(), beside);
                 }
-                Err(_) if self.on_malformed == OnMalformed::Skip => malformed += 1,
+                // Told with the next record that is added, or at the end.
+                Err(_) if self.on_malformed == OnMalformed::Skip => applied.malformed += 1,
                 Err(row) => return Err(ReplayError::Malformed(row)),
             }
         }
-        // After the updates: see `state`.
-        let partition = block.partition().number() as u32;
-        self.maps.partitions.pin().upsert(partition, |applied| Applied {
-            next: block.end_record(),
-            malformed: malformed + applied.map_or(0, |applied| applied.malformed),
-        });
+        applied.next = block.end_record();
+        partitions.put(partition, applied);
         Ok(records)
     }
-}
 
-/// Adds a flight to a key's value, unless it is in.
-fn add<K>(pin: &MapPin<'_, K, Folded>, key: K, numbered: &Numbered)
-where
-    K: std::hash::Hash + Eq + Copy + Send + Sync + 'static,
-{
-    let fold = |folded: &Folded| {
-        if folded.has(numbered.record) { Err(AlreadyIn) } else { Ok(folded.with(numbered.record, &numbered.flight)) }
-    };
-    match pin.try_update(&key, fold) {
-        Ok(Some(_)) | Err(AlreadyIn) => {}
-        Ok(None) => {
-            pin.upsert(key, |folded| {
-                let folded = folded.unwrap_or(&Folded::EMPTY);
-                fold(folded).unwrap_or(*folded)
-            });
-        }
+    /// Adds a flight to both tallies that it belongs to, and says how far its partition has come with it, in one step.
+    fn add(&self, flight: &Flight, partition: u32, applied: Applied) -> Result<(), TransactionError> {
+        let Maps { airports, routes, partitions, .. } = self.maps;
+        let (airport, route) = (flight.origin.bytes(), flight.route().bytes());
+        self.store.store().transact(|tx| {
+            let departures = tx.get(airports, &airport)?.unwrap_or(&Folded::EMPTY).with(flight);
+            tx.put(airports, airport, departures)?;
+            let flights = tx.get(routes, &route)?.unwrap_or(&Folded::EMPTY).with(flight);
+            tx.put(routes, route, flights)?;
+            tx.put(partitions, partition, applied)
+        })
     }
 }
-
-/// The value has the record already.
-struct AlreadyIn;
