@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "../../loom-tests/examples/mutants/edits.rs"]
+#[expect(dead_code, reason = "what a mutant becomes is the matter of the program that makes it")]
+mod edits;
+
 /// The repository's root.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository").to_owned()
@@ -253,4 +257,12 @@ fn files_hold_one_idea() {
         }
     }
     assert_none("files that are too long", &wrong);
+}
+
+#[test]
+fn the_mutants_are_of_the_code_as_it_is() {
+    let read = |file: &str| fs::read_to_string(root().join("core/src/raw").join(file)).unwrap_or_default();
+    let stale = edits::EDITS.iter().filter(|edit| !read(edit.file).contains(edit.from.trim_end()));
+    let stale: Vec<_> = stale.map(|edit| format!("{}: {}", edit.file, edit.from)).collect();
+    assert_none("a mutant of a line that is not there", &stale);
 }

@@ -45,12 +45,22 @@ struct Model {
 }
 
 /// The models that a file's protocols are tried by.
-const CONCERNED: [(&str, &[&str]); 14] = [
-    ("chain.rs", &["snapshot", "pruning", "notes"]),
+const CONCERNED: [(&str, &[&str]); 24] = [
+    ("commit/status.rs", &["transactions"]),
+    ("commit/descriptor.rs", &["transactions"]),
+    ("commit/owner.rs", &["transactions"]),
+    ("commit/open.rs", &["transactions"]),
+    ("commit/failed.rs", &["transactions"]),
+    ("rooms.rs", &["rooms"]),
+    ("waiters.rs", &["waiting"]),
+    ("revisit.rs", &["purge", "pruning", "ttl"]),
+    ("pruning.rs", &["pruning"]),
+    ("dropped.rs", &["purge"]),
+    ("chain.rs", &["snapshot", "pruning", "notes", "transactions"]),
     ("registry.rs", &["pruning", "snapshot"]),
     ("clock.rs", &["snapshot", "pruning"]),
     ("notes.rs", &["notes"]),
-    ("record.rs", &["notes", "reclaim"]),
+    ("record.rs", &["notes", "reclaim", "transactions"]),
     ("slot.rs", &["snapshot", "pruning", "purge", "reclaim"]),
     ("engine.rs", &["notes", "pruning", "purge"]),
     ("era.rs", &["reclaim"]),
