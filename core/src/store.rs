@@ -414,7 +414,7 @@ impl Store {
     }
 
     /// A component whose keys are found by hash.
-    fn hashed<K: 'static, V: 'static>(&self, id: u16) -> (Component, Hashed) {
+    fn hashed<K: Clone + Send + Sync + 'static, V: 'static>(&self, id: u16) -> (Component, Hashed) {
         (Component::new::<K, V>(id), Hashed { hasher: self.shared.hasher.clone() })
     }
 

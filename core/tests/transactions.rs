@@ -78,6 +78,8 @@ fn what_was_read_and_has_changed_is_a_conflict_that_says_where() {
     let version = map.pin().put(0, 5);
     let Err(TransactionError::Conflict(conflict)) = tx.commit() else { panic!("what it read has changed") };
     assert_eq!((conflict.component.as_str(), conflict.found), ("map", Some(version)));
+    assert_eq!((conflict.key::<u64>(), conflict.key::<u32>()), (Some(&0), None));
+    assert!(conflict.seen.is_some_and(|seen| seen < version));
     assert_eq!((map.pin().get(&1), map.pin().get(&2)), (Some(&0), Some(&0)), "nothing has changed");
 }
 
@@ -90,6 +92,30 @@ fn a_key_that_was_absent_and_has_come_is_a_conflict() {
     map.pin().put(7, 7);
     assert!(matches!(tx.commit(), Err(TransactionError::Conflict(_))));
     assert_eq!(map.pin().get(&1), None);
+}
+
+/// A conflict names its key also where nothing was seen, and tells no other key than its own once the map has forgotten it.
+#[test]
+fn a_conflict_names_its_key_while_the_map_knows_it() {
+    let (store, map) = store_of();
+    let mut tx = store.begin();
+    assert_eq!(tx.get(&map, &7), Ok(None));
+    tx.put(&map, 1, 1).expect("own store");
+    map.pin().put(7, 7);
+    let Err(TransactionError::Conflict(conflict)) = tx.commit() else { panic!("it has come") };
+    assert_eq!((conflict.key(), conflict.seen), (Some(&7_u64), None));
+
+    let mut tx = store.begin();
+    assert_eq!(tx.get(&map, &8), Ok(None));
+    tx.put(&map, 1, 1).expect("own store");
+    // Its slot is taken back, and used for others.
+    for key in 100..200 {
+        serve(&store);
+        map.pin().put(key, key);
+    }
+    map.pin().put(8, 8);
+    let Err(TransactionError::Conflict(conflict)) = tx.commit() else { panic!("it has come") };
+    assert!(conflict.key::<u64>().is_none_or(|key| *key == 8), "{conflict:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A component without its types: table, arena, counters, and how to drop what is in them.
 
 use std::alloc::Layout;
+use std::any::Any;
 use std::ptr;
 use std::sync::Arc;
 
@@ -24,6 +25,9 @@ use crate::tuning::LEN_STRIPES;
 /// While it is in a component's `purge_from`, no tombstone is purged: a base is attached.
 const NEVER: u64 = u64::MAX;
 
+/// A key whose type only its map knows.
+pub(crate) type ErasedKey = Arc<dyn Any + Send + Sync>;
+
 /// A map, as the protocols see it.
 pub(crate) struct Component {
     /// Finds slots by hash; unused if there is another index.
@@ -39,6 +43,7 @@ pub(crate) struct Component {
     pub(crate) rooms: RoomLayout,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
+    clone_key: unsafe fn(&SlotHeader) -> ErasedKey,
     counts: [CachePadded<Counts>; LEN_STRIPES],
     /// The era from which on tombstones are purged: see [`detach_base`](Self::detach_base).
     purge_from: AtomicU64,
@@ -71,12 +76,15 @@ impl Counts {
 
 impl Component {
     /// A component with keys of type `K` and values of type `V`.
-    pub(crate) fn new<K, V>(id: u16) -> Self {
+    pub(crate) fn new<K: Clone + Send + Sync + 'static, V>(id: u16) -> Self {
         Self::with_index::<K, V>(id, None)
     }
 
     /// As [`new`](Self::new), with keys that are found by another index than the table.
-    pub(crate) fn with_index<K, V>(id: u16, index: Option<Arc<dyn Unlink>>) -> Self {
+    pub(crate) fn with_index<K, V>(id: u16, index: Option<Arc<dyn Unlink>>) -> Self
+    where
+        K: Clone + Send + Sync + 'static,
+    {
         const {
             let slot = Layout::new::<Slot<K>>();
             assert!(
@@ -98,6 +106,8 @@ impl Component {
             make_tombstone: || VersionNode::<V>::allocate_unrecorded(None, Stamp::UNDECIDED),
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
+            // SAFETY: passed on, by `key`.
+            clone_key: |slot| Arc::new(unsafe { Slot::<K>::key(slot) }.clone()),
             counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
             purge_from: AtomicU64::new(0),
             forgotten: AtomicU64::new(0),
@@ -202,6 +212,14 @@ impl Component {
         watch::allocated(slot);
         // SAFETY: type-stable memory; reclaimed only after the caller's pin.
         unsafe { &*slot }
+    }
+
+    /// Clones the key that a slot had in a use with this generation; `None` if that use is over. Runs user code. The caller is pinned.
+    pub(crate) fn key(&self, slot: &SlotHeader, generation: u64) -> Option<ErasedKey> {
+        // Who is purged by now may be freed under the pin.
+        let is_occupied = !matches!(slot.head().1, Head::Purged) && slot.generation() == generation;
+        // SAFETY: a slot of this component, which is occupied, and stays so under the pin.
+        is_occupied.then(|| unsafe { (self.clone_key)(slot) })
     }
 
     /// Makes a version that says that a key was removed. It must be installed, or [dropped](Self::drop_unpublished).

@@ -6,7 +6,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{HistoryError, Refused, Version};
+use crate::raw::commit::Lost;
+use crate::raw::component::ErasedKey;
+use crate::{HistoryError, Refused, Store, Version};
 
 /// A transaction was not committed, and has changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,21 +150,70 @@ impl<V> From<Refused<V>> for TransactionError {
 }
 
 /// On which key a transaction lost, and against what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use stillpoint::{Store, TransactionError};
+///
+/// let store = Store::new();
+/// let seats = store.map::<&str, u64>("seats")?;
+/// let first = seats.pin().put("12A", 0);
+/// let mut tx = store.begin();
+/// tx.update(&seats, &"12A", |taken| taken + 1)?;
+/// let second = seats.pin().put("12A", 1);
+/// let Err(TransactionError::Conflict(conflict)) = tx.commit() else { panic!("it has lost") };
+/// assert_eq!((conflict.component.as_str(), conflict.key()), ("seats", Some(&"12A")));
+/// assert_eq!((conflict.seen, conflict.found), (Some(first), Some(second)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TransactionConflict {
     /// The name of the map or cell.
     pub component: String,
     /// The hash of the key, as the map takes it; zero on an ordered map, which hashes nothing.
     pub hash: u64,
+    key: Option<ErasedKey>,
+    /// The version that the transaction had seen of the key, which may be that of a removal; `None` if there was none, or it has not looked.
+    pub seen: Option<Version>,
     /// The version that the key had when the conflict was found; `None` if it was absent.
     pub found: Option<Version>,
 }
 
+impl TransactionConflict {
+    /// What was lost, with the key if it is still there. The caller is pinned.
+    pub(super) fn new(store: &Store, lost: Lost) -> Self {
+        let (component, key) = (store.name_of(lost.component()), lost.key());
+        let Lost { hash, seen, found, .. } = lost;
+        Self { component, hash, key, seen, found }
+    }
+
+    /// The key, as the map's own type of keys. `None` if that is another one, if a scan has met a new key, or if the map has forgotten the key
+    /// meanwhile, as it was absent.
+    pub fn key<K: 'static>(&self) -> Option<&K> {
+        self.key.as_ref()?.downcast_ref()
+    }
+}
+
+/// Of the same key, as far as its hash tells, and the same versions.
+impl PartialEq for TransactionConflict {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { component, hash, key: _, seen, found } = self;
+        (component, hash, seen, found) == (&other.component, &other.hash, &other.seen, &other.found)
+    }
+}
+
+impl Eq for TransactionConflict {}
+
 impl fmt::Display for TransactionConflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { component, hash, found } = self;
+        let Self { component, hash, seen, found, .. } = self;
         write!(f, "another writer changed the key with hash {hash:016x} of component {component:?}")?;
+        if let Some(version) = seen {
+            write!(f, ", seen at version {version}")?;
+        }
         match found {
             Some(version) => write!(f, ", which is at version {version}: begin again"),
             None => write!(f, ", which is absent: begin again"),

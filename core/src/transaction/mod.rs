@@ -282,8 +282,10 @@ impl<'s> Transaction<'s> {
 
 /// The error of a transaction that has lost.
 #[cold]
-fn conflict(store: &Store, Lost { component, hash, found }: Lost) -> TransactionError {
-    TransactionError::Conflict(TransactionConflict { component: store.name_of(component), hash, found })
+fn conflict(store: &Store, lost: Lost) -> TransactionError {
+    let session = store.engine().session();
+    let _guard = session.pin();
+    TransactionError::Conflict(TransactionConflict::new(store, lost))
 }
 
 impl Drop for Transaction<'_> {

@@ -7,9 +7,10 @@ use crate::raw::chain::{self, Latest, Newest};
 use crate::raw::commit::descriptor::{Access, Descriptor, Role, Seen};
 use crate::raw::commit::failed::Failed;
 use crate::raw::commit::status::State;
-use crate::raw::component::Component;
+use crate::raw::component::{Component, ErasedKey};
 use crate::raw::engine::Worker;
 use crate::raw::era::Retired;
+use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
 
@@ -27,12 +28,33 @@ pub(crate) enum Checks {
 /// A transaction lost against another writer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lost {
-    /// The number of the key's component.
-    pub(crate) component: u16,
+    component: *const Component,
     /// The key's hash.
     pub(crate) hash: u64,
+    /// The key; none if it was a scan that lost.
+    access: Option<(*const SlotHeader, u64)>,
+    /// The version that the transaction had seen.
+    pub(crate) seen: Option<Version>,
     /// The version that the key has now.
     pub(crate) found: Option<Version>,
+}
+
+// SAFETY: slots and components are shared between threads, and outlive the transaction.
+unsafe impl Send for Lost {}
+
+impl Lost {
+    /// The number of the key's component.
+    pub(crate) fn component(&self) -> u16 {
+        // SAFETY: components live as long as their store.
+        unsafe { &*self.component }.id()
+    }
+
+    /// The key, if its slot is still its own. Runs user code. The caller is pinned.
+    pub(crate) fn key(&self) -> Option<ErasedKey> {
+        let (slot, generation) = self.access?;
+        // SAFETY: slots are type-stable as long as their store, and components live as long.
+        unsafe { (*self.component).key(&*slot, generation) }
+    }
 }
 
 impl<'g> Worker<'g> {
@@ -216,12 +238,14 @@ impl<'g> Worker<'g> {
     pub(super) fn lost(&self, descriptor: &Descriptor, number: usize) -> Lost {
         self.record.tally.conflicts.add(1);
         let (component, access) = descriptor.culprit(number);
-        let Some(access) = access else { return Lost { component: component.id(), hash: 0, found: None } };
+        let component = ptr::from_ref(component);
+        let Some(access) = access else { return Lost { component, hash: 0, access: None, seen: None, found: None } };
+        let seen = if let Seen::Version(stamp) = access.seen { Some(stamp.version()) } else { None };
         let found = match chain::read(access.slot(), &self.engine.clock) {
             Latest::Version(newest) if !newest.version.is_tombstone() => Some(newest.stamp.version()),
             _ => None,
         };
-        Lost { component: component.id(), hash: access.slot().hash(), found }
+        Lost { component, hash: access.slot().hash(), access: Some((access.slot, access.generation)), seen, found }
     }
 
     fn retire_descriptor(&self, descriptor: *mut Descriptor) {

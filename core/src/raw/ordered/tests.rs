@@ -14,7 +14,7 @@ struct Index<K: Ord + Clone> {
     component: Component,
 }
 
-impl<K: Ord + Clone + 'static> Index<K> {
+impl<K: Ord + Clone + Send + Sync + 'static> Index<K> {
     fn new() -> Self {
         Self { ordered: Ordered::new(), component: Component::new::<K, ()>(0) }
     }
@@ -67,7 +67,7 @@ fn reclaim(mut queue: RetireQueue) {
     queue.take_all().reclaim();
 }
 
-fn behaves_like_a_plain_map<K: Ord + Clone + std::fmt::Debug + 'static>(operations: Vec<(bool, K)>) {
+fn behaves_like_a_plain_map<K: Ord + Clone + std::fmt::Debug + Send + Sync + 'static>(operations: Vec<(bool, K)>) {
     let (index, mut plain, mut queue) = (Index::new(), BTreeMap::new(), RetireQueue::default());
     for (inserts, key) in operations {
         if inserts {
