@@ -153,6 +153,11 @@ pub enum HistoryError {
         /// The first one of this life.
         began: u64,
     },
+    /// The cell was registered after the moment.
+    Unborn {
+        /// The cell's name.
+        component: String,
+    },
     /// A moment of one store was used with another's map.
     Foreign(ForeignStore),
 }
@@ -176,6 +181,7 @@ impl fmt::Display for HistoryError {
             Self::BeforeStore { tick, began } => {
                 write!(f, "tick {tick} is of an earlier life of the store: this one knows ticks from {began} on")
             }
+            Self::Unborn { component } => write!(f, "cell {component:?} was registered after that"),
             Self::Foreign(foreign) => foreign.fmt(f),
         }
     }

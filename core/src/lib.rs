@@ -34,7 +34,8 @@
 //!
 //! What a map should check and keep is said when it is [registered](Store::map_with): [`MapOptions`] has validators, merge functions, a bound
 //! on keys, and times after which keys expire, which make it a [`CheckedMap`], and [`History`]: then its keys' changes can be
-//! [told](MapPin::history), read [at any moment](Store::at) that is kept, and [brought back](MapPin::rollback).
+//! [told](MapPin::history), read [at any moment](Store::at) that is kept, and brought back, [one](MapPin::rollback) or
+//! [all at once](Store::rollback_to).
 //!
 //! # Responsible for
 //! Live state in memory: keys, versions, consistency, reclamation, and telling consumers what changed.
@@ -93,7 +94,10 @@ pub use checked::{Checked, CheckedHandle, CheckedMap, CheckedPin, Checking, Prop
 pub use error::{ComponentKind, Conflict, ForeignStore, HistoryError, RegisterError};
 pub use feed::{Batch, Cursor, CursorError, Delivery, Everything, Feed, Keys, Lagged, NextBatch, Subscriber, Topic};
 pub use handle::Handle;
-pub use history::{Back, History, Origin, Past, PastOf, Revision, Revisions};
+pub use history::{
+    Back, History, Origin, Past, PastOf, Revision, Revisions, RollbackError, RollbackOptions, RollbackStep,
+    WithoutHistory,
+};
 pub use index::{Hashed, Index, Lookup, Sorted};
 pub use map::{Map, MapPin};
 pub use options::MapOptions;

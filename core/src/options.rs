@@ -43,7 +43,7 @@ use crate::time::millis_in;
 /// ```
 pub struct MapOptions<K, V, C = Unchecked> {
     pub(crate) checks: C,
-    pub(crate) history: Option<History>,
+    pub(crate) history: Option<Kept<V>>,
     types: PhantomData<fn(K, V)>,
 }
 
@@ -60,14 +60,25 @@ impl<K, V> Default for MapOptions<K, V> {
     }
 }
 
+/// How much history is kept, and how what it holds is brought back.
+pub(crate) struct Kept<V> {
+    pub(crate) history: History,
+    pub(crate) clone: fn(&V) -> V,
+}
+
 impl<K, V, C> MapOptions<K, V, C> {
     /// Keeps so much history of each key. See [`MapPin::history`](crate::MapPin::history), [`Store::at`](crate::Store::at) and
     /// [`MapPin::rollback`](crate::MapPin::rollback).
     ///
     /// # Cost
     /// 64 bytes more for each version, and the time of day for each write.
-    pub fn history(self, history: History) -> Self {
-        Self { history: Some(history), ..self }
+    ///
+    /// What is brought back is a clone: put values that are dear to clone into an [`Arc`](std::sync::Arc).
+    pub fn history(self, history: History) -> Self
+    where
+        V: Clone,
+    {
+        Self { history: Some(Kept { history, clone: V::clone }), ..self }
     }
 }
 
@@ -141,7 +152,7 @@ impl<K, V, C: Checking<K, V>> MapOptions<K, V, C> {
     pub(crate) fn shape(&self, component: Component) -> Component {
         let Facts { expires, bound } = self.checks.facts();
         let component = component.bounded(bound);
-        match self.history.map(History::keep).or(expires.then_some(Keep::NOTHING)) {
+        match self.history.as_ref().map(|kept| kept.history.keep()).or(expires.then_some(Keep::NOTHING)) {
             Some(keep) if expires => component.recorded::<V>(Recording::of_expiring::<V>(keep)),
             Some(keep) => component.recorded::<V>(Recording::of::<V>(keep)),
             None => component,
@@ -177,6 +188,9 @@ impl<K, V, C: Checking<K, V, Delta = Infallible>> MapOptions<K, V, C> {
 
 impl<K, V, C: fmt::Debug> fmt::Debug for MapOptions<K, V, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapOptions").field("checks", &self.checks).field("history", &self.history).finish()
+        f.debug_struct("MapOptions")
+            .field("checks", &self.checks)
+            .field("history", &self.history.as_ref().map(|kept| kept.history))
+            .finish()
     }
 }

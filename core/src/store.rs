@@ -10,7 +10,8 @@ use dashmap::{DashMap, Entry};
 
 use crate::changes::Consumer;
 use crate::checked::{CheckedMap, Checking};
-use crate::index::{Hashed, Sorted};
+use crate::history::{Rewind, Rewound};
+use crate::index::{Hashed, Index, Sorted};
 use crate::map::{Map, MapShared};
 use crate::options::MapOptions;
 use crate::raw::component::Component;
@@ -61,6 +62,8 @@ pub(crate) struct Registered {
     pub(crate) types: &'static str,
     pub(crate) component: Arc<Component>,
     map: Arc<dyn Any + Send + Sync>,
+    /// How it is brought back, if it keeps history.
+    pub(crate) rewound: Option<Arc<dyn Rewound>>,
 }
 
 impl Store {
@@ -348,7 +351,7 @@ impl Store {
     /// See [`CellPin::history`](crate::CellPin::history).
     pub fn cell_with<S>(&self, name: &str, initial: S, history: History) -> Result<Cell<S>, RegisterError>
     where
-        S: Send + Sync + 'static,
+        S: Clone + Send + Sync + 'static,
     {
         let options = MapOptions::<(), S>::new().history(history);
         let make = |id| self.hashed::<(), S>(id);
@@ -392,9 +395,9 @@ impl Store {
     /// ```
     pub fn drop_component(&self, name: &str) -> Option<ComponentKind> {
         let (_, registered) = self.shared.components.remove(name)?;
-        let Registered { kind, component, map, .. } = registered;
+        let Registered { kind, component, map, rewound, .. } = registered;
         self.shared.engine.dropped.push(component);
-        drop(map);
+        drop((map, rewound));
         Some(kind)
     }
 
@@ -438,8 +441,9 @@ impl Store {
         options: MapOptions<K, V, C>,
     ) -> Result<C::Map<I>, RegisterError>
     where
+        K: Clone,
         C: Checking<K, V>,
-        I: Send + Sync + 'static,
+        I: Index<K> + Send + Sync,
     {
         match self.shared.components.entry(name.to_owned()) {
             Entry::Occupied(entry) => Err(RegisterError::Taken { name: name.to_owned(), found: entry.get().kind }),
@@ -450,8 +454,10 @@ impl Store {
                 };
                 let map = self.make(name, make)?;
                 let component = Arc::clone(map.component());
+                let rewind = options.history.map(|kept| Rewind::new(kind, kept.clone));
                 let map = options.checks.over(map);
-                entry.insert(Registered { kind, types, component, map: C::kept(&map) });
+                let rewound = rewind.map(|rewind| C::rewound(&map, rewind));
+                entry.insert(Registered { kind, types, component, map: C::kept(&map), rewound });
                 Ok(map)
             }
         }
@@ -504,7 +510,8 @@ impl Store {
             }
             Entry::Vacant(entry) => {
                 let map = self.make::<K, V, I>(name, make)?;
-                entry.insert(Registered { kind, types, component: Arc::clone(map.component()), map: map.shared() });
+                let component = Arc::clone(map.component());
+                entry.insert(Registered { kind, types, component, map: map.shared(), rewound: None });
                 return Ok(map);
             }
         };

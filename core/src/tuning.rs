@@ -98,6 +98,10 @@ pub(crate) const ARENA_CHUNK_SLOTS: usize = either(1 << 16, 2);
 /// the model, numbers of 32 bits have rooms and those of 64 have not, so that each model chooses.
 pub(crate) const ROOM_VALUE_BYTES: usize = either(32, 4);
 
+/// Keys that a store is brought back in one step with, unless more are allowed: a transaction that reads so many takes some milliseconds, in which
+/// no other writer may change one of them.
+pub(crate) const ROLLBACK_KEYS: usize = 1 << 16;
+
 /// Counters over which a map's length is spread.
 pub(crate) const LEN_STRIPES: usize = either(16, 2);
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::checked::CheckedMap;
 use crate::checked::refused::Reason;
+use crate::history::{Rewind, Rewound};
+use crate::index::Index;
 use crate::raw::bound::Bound;
 use crate::{ComponentKind, Map};
 
@@ -177,6 +179,13 @@ pub trait Checking<K, V>: sealed::Sealed + Sized {
     /// What the store keeps of the map under its name.
     #[doc(hidden)]
     fn kept<I: Send + Sync + 'static>(map: &Self::Map<I>) -> Arc<dyn Any + Send + Sync>;
+
+    /// How the store brings the map back.
+    #[doc(hidden)]
+    fn rewound<I>(map: &Self::Map<I>, rewind: Rewind<V>) -> Arc<dyn Rewound>
+    where
+        K: Clone,
+        I: Index<K> + Send + Sync;
 }
 
 /// What a component must know of its checks.
@@ -223,6 +232,14 @@ where
     fn kept<I: Send + Sync + 'static>(map: &Map<K, V, I>) -> Arc<dyn Any + Send + Sync> {
         map.shared()
     }
+
+    fn rewound<I>(map: &Map<K, V, I>, rewind: Rewind<V>) -> Arc<dyn Rewound>
+    where
+        K: Clone,
+        I: Index<K> + Send + Sync,
+    {
+        rewind.of(map.clone())
+    }
 }
 
 impl<K, V, D> Checking<K, V> for Checked<K, V, D>
@@ -255,5 +272,13 @@ where
 
     fn kept<I: Send + Sync + 'static>(map: &CheckedMap<K, V, D, I>) -> Arc<dyn Any + Send + Sync> {
         Arc::new(map.clone())
+    }
+
+    fn rewound<I>(map: &CheckedMap<K, V, D, I>, rewind: Rewind<V>) -> Arc<dyn Rewound>
+    where
+        K: Clone,
+        I: Index<K> + Send + Sync,
+    {
+        rewind.of(map.clone())
     }
 }

@@ -246,6 +246,17 @@ where
         }
     }
 
+    /// Writes what the plan makes of what a slot's key holds: a value, a removal, or nothing at all. Says whether it has.
+    pub(crate) fn write_unless<'p>(
+        &'p self,
+        slot: &'p SlotHeader,
+        kind: ChangeKind,
+        mut plan: impl FnMut(Option<Versioned<'p, V>>) -> Option<Option<V>>,
+    ) -> Result<bool, Refused<V>> {
+        let plan = |seen: Seen<'p, V>, _| Ok(plan(seen.old).map_or(Plan::Leave, Plan::Write));
+        Ok(self.write(Target::Slot(slot), None, self.mark(Some(kind)), plan)?.new.is_some())
+    }
+
     /// What a slot holds now.
     #[inline]
     pub(crate) fn versioned_at<'p>(&'p self, slot: &'p SlotHeader) -> Option<Versioned<'p, V>> {

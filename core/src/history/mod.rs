@@ -3,11 +3,14 @@
 //! There is no history beside the chains: a map that keeps history keeps its versions, and each says of itself which change of its key it is,
 //! when it came, what kind of change it was, and who made it. What that rests on is told in `raw/lineage`.
 
+mod each;
 mod origin;
 mod past;
 mod revisions;
+mod rewind;
 mod rollback;
 mod transacted;
+mod whole;
 
 use std::time::Duration;
 
@@ -17,7 +20,9 @@ use crate::time::millis_in;
 pub use origin::Origin;
 pub use past::{Past, PastOf};
 pub use revisions::{Revision, Revisions};
+pub(crate) use rewind::{Rewind, Rewound};
 pub use rollback::Back;
+pub use whole::{RollbackError, RollbackOptions, RollbackStep, WithoutHistory};
 
 /// How much history a map or a cell keeps of each key. See [`MapOptions::history`](crate::MapOptions::history).
 ///

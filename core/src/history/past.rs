@@ -72,6 +72,11 @@ impl Store {
 }
 
 impl Past {
+    /// Whether it is one of this store.
+    pub(crate) fn is_of(&self, store: &Store) -> bool {
+        Arc::ptr_eq(&self.engine, store.engine())
+    }
+
     /// The moment's tick.
     pub fn tick(&self) -> u64 {
         self.tick

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::error::HistoryError;
-use crate::history::{Past, Revision};
+use crate::history::Revision;
 use crate::index::{Index, Lookup};
 use crate::map::MapPin;
 use crate::raw::chain::Latest;
@@ -146,55 +146,6 @@ where
 
     fn too_old(&self, oldest: Option<Version>) -> HistoryError {
         HistoryError::TooOld { component: self.map().name().to_owned(), oldest }
-    }
-
-    /// Brings the whole map back to a moment of the past, key by key, with new versions. Returns how many keys have changed.
-    ///
-    /// # Consistency
-    /// Each key by itself; for all in one step, see [`Transaction::rollback_all`](crate::Transaction::rollback_all). What all keys held is read before the first one is written: if anything is no longer known, nothing is done.
-    /// Keys that are written meanwhile are brought back, or hold what was written after.
-    ///
-    /// # Cost
-    /// A walk over the map, and the writes.
-    ///
-    /// # Errors
-    /// [`HistoryError::TooOld`] if what any key held is no longer known.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use stillpoint::{History, MapOptions, Store};
-    /// let store = Store::new();
-    /// let map = store.map_with("map", MapOptions::<u64, u64>::new().history(History::last(4)))?;
-    /// let pin = map.pin();
-    /// pin.put(1, 10);
-    /// pin.put(2, 20);
-    /// let before = store.at(store.tick())?;
-    /// pin.put(1, 11);
-    /// pin.remove(&2);
-    /// pin.put(3, 30);
-    /// assert_eq!(pin.rollback_all(&before)?, 3);
-    /// assert_eq!((pin.get(&1), pin.get(&2), pin.get(&3)), (Some(&10), Some(&20), None));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn rollback_all(&self, past: &Past) -> Result<usize, HistoryError> {
-        let mut changed = 0;
-        for (mut slot, then) in self.at(past)?.slots()? {
-            loop {
-                let latest = self.worker().latest(slot);
-                let now = self.seen(latest);
-                if now.map(|now| now.version()) == then.map(|then| then.version()) {
-                    break;
-                }
-                if self.bring_back(slot, latest, then.map(|then| then.value())).is_some() {
-                    changed += 1;
-                    break;
-                }
-                slot = self.unless_purged(slot, latest);
-            }
-        }
-        Ok(changed)
     }
 }
 

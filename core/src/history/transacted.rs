@@ -1,10 +1,10 @@
 //! Bringing back what maps held before, in one step.
 
 use crate::error::HistoryError;
-use crate::history::{Back, Past};
-use crate::index::Lookup;
+use crate::history::{Back, Past, Rewind};
+use crate::index::{Index, Lookup};
 use crate::raw::lineage::ChangeKind;
-use crate::{Refused, Transaction, TransactionError, Writable};
+use crate::{Refused, Transaction, TransactionError, Versioned, Writable};
 
 impl<'s> Transaction<'s> {
     /// Brings back what a key held before, as a part of the transaction; see [`MapPin::rollback`](crate::MapPin::rollback).
@@ -61,18 +61,33 @@ impl<'s> Transaction<'s> {
     where
         K: Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
-        I: Lookup<K, K>,
+        I: Index<K>,
+        M: Writable<K, V, I>,
+    {
+        Ok(self.rewind(map, past, &Rewind::of_map(V::clone))?)
+    }
+
+    /// As [`rollback_all`](Self::rollback_all), of a component whose type of values is known to others.
+    pub(crate) fn rewind<K, V, I, M>(
+        &mut self,
+        map: &'s M,
+        past: &Past,
+        rewind: &Rewind<V>,
+    ) -> Result<usize, Refused<V>>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        I: Index<K>,
         M: Writable<K, V, I>,
     {
         let pin = map.map().pin();
         let mut changed = 0;
-        let then = pin.at(past).and_then(|past| past.slots()).map_err(Refused::from)?;
-        for (slot, then) in then {
-            let key = pin.key_of(slot);
+        for (slot, then) in pin.at(past)?.slots()? {
+            rewind.admits(map.map().name(), then)?;
             // Reads it: what is not written must stay as it is, too.
-            self.contains(map, key).map_err(Refused::from)?;
-            if pin.versioned_at(slot).map(|now| now.version()) != then.map(|then| then.version()) {
-                self.write_as(map, key, then.map(|then| then.value().clone()), ChangeKind::Rollback)?;
+            if self.sees(map.map(), slot)? != then.map(Versioned::version) {
+                let value = then.map(|then| (rewind.clone)(then.value()));
+                self.write_in(map, slot, value, ChangeKind::Rollback)?;
                 changed += 1;
             }
         }

@@ -284,6 +284,12 @@ impl Component {
         !self.has_base() && self.forgotten.load(Ordering::Relaxed) <= tick
     }
 
+    /// The tick from which on all removals have left a trace.
+    pub(crate) fn remembers_from(&self) -> u64 {
+        // Relaxed: a hint.
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
     /// From now on tombstones stay: a base lies under the table.
     pub(crate) fn attach_base(&self) {
         // Release [BASE-1]: before any key is looked up.

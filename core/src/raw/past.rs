@@ -39,3 +39,10 @@ pub(crate) fn run<'g>(newest: &'g VersionHeader, recording: &Recording) -> impl 
     let next = |newer: &&'g VersionHeader| newer.prev().filter(|older| recording.is_next(newer, older));
     std::iter::successors(Some(newest), next).skip(1)
 }
+
+/// The tick from which on it is known what a slot held. The caller is pinned.
+pub(crate) fn known_since(slot: &SlotHeader, clock: &Clock, recording: &Recording) -> u64 {
+    let Latest::Version(Newest { version: newest, .. }) = chain::read(slot, clock) else { return 0 };
+    let oldest = run(newest, recording).last().unwrap_or(newest);
+    if recording.is_first(oldest) { 0 } else { oldest.stamp().tick() }
+}

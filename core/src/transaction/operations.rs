@@ -3,6 +3,7 @@
 use std::borrow::ToOwned;
 use std::time::Duration;
 
+use crate::Version;
 use crate::checked::{CheckedMap, Refused};
 use crate::index::{Index, Lookup};
 use crate::map::Map;
@@ -340,6 +341,36 @@ impl<'s> Transaction<'s> {
         let slot = slot_of(map.map(), &worker, key);
         let mark = self.mark(map, Some(kind));
         self.write(map, &worker, slot, value, mark)
+    }
+
+    /// As [`write_as`](Self::write_as), of a slot that was found under a pin that the caller still has.
+    pub(crate) fn write_in<K, V, I, M>(
+        &mut self,
+        map: &'s M,
+        slot: &SlotHeader,
+        value: Option<V>,
+        kind: ChangeKind,
+    ) -> Result<(), Refused<V>>
+    where
+        M: Writable<K, V, I>,
+    {
+        at_work!(self, worker);
+        let mark = self.mark(map, Some(kind));
+        self.write(map, &worker, slot, value, mark)
+    }
+
+    /// The version that the transaction sees in a slot, which was found as for [`write_in`](Self::write_in); none if the key is absent. That of a write of
+    /// its own is no other's.
+    pub(crate) fn sees<K, V, I>(
+        &self,
+        map: &'s Map<K, V, I>,
+        slot: &SlotHeader,
+    ) -> Result<Option<Version>, TransactionError> {
+        self.check(map)?;
+        at_work!(self, worker);
+        let seen = self.look(map, &worker, slot)?;
+        let seen = seen.filter(|version| self.live(map, version).is_some());
+        Ok(seen.map(|version| version.stamp().version()))
     }
 
     /// What a write says of itself: its kind, and when the key expires by the map's own time.

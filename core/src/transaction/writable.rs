@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::Past;
 use crate::checked::{Checked, CheckedMap, Proposal, Reason, Refused};
+use crate::history::Rewind;
+use crate::index::Index;
 use crate::map::Map;
 use crate::raw::bound::Bound;
 use crate::readable::Readable;
@@ -16,10 +19,17 @@ pub trait Writable<K, V, I>: Readable<K, V, I> + Drafted<K, V, I> {
     type Refused: From<Refused<V>> + Into<TransactionError>;
 }
 
-/// What the draft of a write asks of its map.
+/// What whoever writes without knowing the kind of a map asks of it.
 pub(crate) trait Drafted<K, V, I> {
     /// What judges the writes, if anything does.
     fn judge(&self) -> Option<&dyn Judge<K, V>>;
+
+    /// Brings the map back, key by key, and says how many have changed. Outside of transactions.
+    fn rewind_each(&self, past: &Past, rewind: &Rewind<V>) -> Result<usize, Refused<V>>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        I: Index<K>;
 }
 
 /// The checks of a map, whatever it merges.
@@ -56,6 +66,15 @@ impl<K, V, I> Drafted<K, V, I> for Map<K, V, I> {
     fn judge(&self) -> Option<&dyn Judge<K, V>> {
         None
     }
+
+    fn rewind_each(&self, past: &Past, rewind: &Rewind<V>) -> Result<usize, Refused<V>>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        I: Index<K>,
+    {
+        Ok(self.pin().rewind_each(past, rewind)?)
+    }
 }
 
 impl<K, V, D, I> Writable<K, V, I> for CheckedMap<K, V, D, I> {
@@ -66,6 +85,15 @@ impl<K, V, D, I> Drafted<K, V, I> for CheckedMap<K, V, D, I> {
     fn judge(&self) -> Option<&dyn Judge<K, V>> {
         Some(self.checks())
     }
+
+    fn rewind_each(&self, past: &Past, rewind: &Rewind<V>) -> Result<usize, Refused<V>>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        I: Index<K>,
+    {
+        self.pin().rewind_each(past, rewind)
+    }
 }
 
 impl<K, V, I, M: Writable<K, V, I>> Writable<K, V, I> for &M {
@@ -75,5 +103,14 @@ impl<K, V, I, M: Writable<K, V, I>> Writable<K, V, I> for &M {
 impl<K, V, I, M: Drafted<K, V, I>> Drafted<K, V, I> for &M {
     fn judge(&self) -> Option<&dyn Judge<K, V>> {
         (**self).judge()
+    }
+
+    fn rewind_each(&self, past: &Past, rewind: &Rewind<V>) -> Result<usize, Refused<V>>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        I: Index<K>,
+    {
+        (**self).rewind_each(past, rewind)
     }
 }
