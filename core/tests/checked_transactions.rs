@@ -380,7 +380,12 @@ fn a_bound_is_never_exceeded() {
     });
     time.advance(Duration::from_secs(1));
     while store.maintain() {}
-    (0..24).for_each(|key| _ = map.pin().remove(&key).unwrap());
+    // What is expired and not yet swept, as it stands in the backlog of a thread that has only just ended, has its place until it is written.
+    for key in 0..24 {
+        if map.pin().put(key, 0).is_ok() {
+            assert!(map.pin().remove(&key).unwrap().is_some());
+        }
+    }
     for key in 0..BOUND as u64 {
         assert!(map.pin().put(key, 0).is_ok(), "a place was lost");
     }
