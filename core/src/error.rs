@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::SystemTime;
 
 use crate::{Version, Versioned};
 
@@ -153,6 +154,20 @@ pub enum HistoryError {
         /// The first one of this life.
         began: u64,
     },
+    /// The time is still to come.
+    TimeNotYet {
+        /// The time that was asked for.
+        time: SystemTime,
+        /// The store's time.
+        now: SystemTime,
+    },
+    /// Nothing kept history at that time.
+    TimeUnknown {
+        /// The time that was asked for.
+        time: SystemTime,
+        /// The earliest time that is known; `None` if nothing has been written that keeps history.
+        oldest: Option<SystemTime>,
+    },
     /// The cell was registered after the moment.
     Unborn {
         /// The cell's name.
@@ -181,9 +196,28 @@ impl fmt::Display for HistoryError {
             Self::BeforeStore { tick, began } => {
                 write!(f, "tick {tick} is of an earlier life of the store: this one knows ticks from {began} on")
             }
+            Self::TimeNotYet { time, now } => {
+                write!(f, "that is {} to come", Apart(*time, *now))
+            }
+            Self::TimeUnknown { time, oldest: Some(oldest) } => {
+                write!(f, "that is {} before the first time that is known", Apart(*oldest, *time))
+            }
+            Self::TimeUnknown { oldest: None, .. } => {
+                write!(f, "no time is known: nothing has been written that keeps history")
+            }
             Self::Unborn { component } => write!(f, "cell {component:?} was registered after that"),
             Self::Foreign(foreign) => foreign.fmt(f),
         }
+    }
+}
+
+/// How much later the first time is than the second.
+struct Apart(SystemTime, SystemTime);
+
+impl fmt::Display for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.duration_since(self.1).unwrap_or_default().as_secs_f64();
+        write!(f, "{seconds:.3} s")
     }
 }
 

@@ -80,6 +80,7 @@ mod readable;
 mod snapshot;
 mod stats;
 mod store;
+mod store_options;
 mod sync;
 mod time;
 mod transaction;
@@ -108,6 +109,7 @@ pub use readable::Readable;
 pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
 pub use stats::{ComponentStats, StoreStats};
 pub use store::Store;
+pub use store_options::StoreOptions;
 pub use time::{ManualTime, SystemClock, TimeSource};
 pub use transaction::{
     Isolation, RefusedWrite, Transaction, TransactionConflict, TransactionError, TransactionId, TransactionOptions,

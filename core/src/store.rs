@@ -18,8 +18,9 @@ use crate::raw::component::Component;
 use crate::raw::engine::{COMPONENTS_MAX, Engine, Worker};
 use crate::raw::ordered::Ordered;
 use crate::raw::stamp::Stamp;
+use crate::store_options::StoreOptions;
 use crate::sync::HashState;
-use crate::time::{SystemClock, TimeSource};
+use crate::time::TimeSource;
 use crate::{Cell, ComponentKind, History, Latest, OrderedMap, RegisterError, Snapshot, tuning};
 
 /// Live state: typed maps and cells by name, and consistent snapshots across all of them.
@@ -69,7 +70,7 @@ pub(crate) struct Registered {
 impl Store {
     /// Makes an empty store. Its hashes have a seed of their own.
     pub fn new() -> Self {
-        Self::with_time(SystemClock)
+        Self::with_options(StoreOptions::new())
     }
 
     /// As [`new`](Self::new), with another source of the time of day: for tests and replays. Only history asks it.
@@ -94,13 +95,16 @@ impl Store {
     /// # }
     /// ```
     pub fn with_time(time: impl TimeSource) -> Self {
-        Self {
-            shared: Arc::new(StoreShared {
-                components: DashMap::new(),
-                hasher: HashState::default(),
-                engine: Engine::new(Arc::new(time)),
-            }),
-        }
+        Self::with_options(StoreOptions::new().time(time))
+    }
+
+    /// As [`new`](Self::new), built as the options say.
+    ///
+    /// # Examples
+    /// See [`StoreOptions`].
+    pub fn with_options(options: StoreOptions) -> Self {
+        let (components, hasher) = (DashMap::new(), HashState::default());
+        Self { shared: Arc::new(StoreShared { components, hasher, engine: Engine::new(options) }) }
     }
 
     /// Finds the map with this name, or registers it.

@@ -98,6 +98,14 @@ pub(crate) const ARENA_CHUNK_SLOTS: usize = either(1 << 16, 2);
 /// the model, numbers of 32 bits have rooms and those of 64 have not, so that each model chooses.
 pub(crate) const ROOM_VALUE_BYTES: usize = either(32, 4);
 
+/// To how many milliseconds a time of day leads to a moment, unless the store is built with another resolution. Each one in which history is written
+/// costs a tick, 16 bytes, and a version more of a key that is changed again and again. None under a model, unless it asks: real time would
+/// make no two runs the same.
+pub(crate) const TIME_RESOLUTION: u64 = either(100, usize::MAX) as u64;
+
+/// Moments that a store knows the times of: 1 MiB of them, two hours in which history is written all the time.
+pub(crate) const TIMELINE_ENTRIES: usize = either(1 << 16, 4);
+
 /// Keys that a store is brought back in one step with, unless more are allowed: a transaction that reads so many takes some milliseconds, in which
 /// no other writer may change one of them.
 pub(crate) const ROLLBACK_KEYS: usize = 1 << 16;

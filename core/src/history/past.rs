@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::error::HistoryError;
 use crate::index::{Index, Lookup};
@@ -11,6 +12,7 @@ use crate::raw::past::{self, Held};
 use crate::raw::slot::SlotHeader;
 use crate::raw::version::VersionNode;
 use crate::sync::{Ordering, fence};
+use crate::time::{millis_of, time_of};
 use crate::{CheckedPin, ForeignStore, Store, Version, Versioned};
 
 /// A moment of a store, by its tick: what maps that keep history held then. See [`Store::at`].
@@ -20,6 +22,8 @@ use crate::{CheckedPin, ForeignStore, Store, Version, Versioned};
 pub struct Past {
     engine: Arc<Engine>,
     tick: u64,
+    /// In milliseconds, if it was asked for by a time.
+    time: Option<u64>,
 }
 
 impl Store {
@@ -67,7 +71,86 @@ impl Store {
         engine.clock.advance_past(tick);
         // SeqCst fence [SNAP-2]: the clock is past the tick before anything is read at it. Mate: the writer's [SNAP-1].
         fence(Ordering::SeqCst);
-        Ok(Past { engine: Arc::clone(engine), tick })
+        Ok(Past { engine: Arc::clone(engine), tick, time: None })
+    }
+
+    /// A moment of the past, by a time of day: what there was then, to the store's [resolution](crate::StoreOptions::time_resolution).
+    ///
+    /// # Consistency
+    /// It shows nothing that was written at that time or later, and all that was visible by its [own time](Past::time), which is at most a
+    /// resolution earlier, or longer ago if nothing was written since. Where the store has run for so long that it no longer remembers each moment, some
+    /// are earlier.
+    ///
+    /// # Progress
+    /// Blocking, among those who ask. Writers never wait.
+    ///
+    /// # Errors
+    /// [`HistoryError::TimeNotYet`] for a time to come; [`HistoryError::TimeUnknown`] for one before anything that keeps history was written, or such
+    /// a time was asked for.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use stillpoint::{History, ManualTime, MapOptions, Store, TimeSource};
+    ///
+    /// let time = ManualTime::starting_at(UNIX_EPOCH);
+    /// let store = Store::with_time(time.clone());
+    /// let stock = store.map_with("stock", MapOptions::<&str, u64>::new().history(History::last(5)))?;
+    /// let open = store.cell_with("open", true, History::last(5))?;
+    /// stock.pin().put("apples", 3);
+    /// time.advance(Duration::from_secs(60));
+    /// let morning = time.now();
+    /// time.advance(Duration::from_secs(3600));
+    /// stock.pin().put("apples", 2);
+    /// open.set(false);
+    ///
+    /// let past = store.at_time(morning)?;
+    /// assert_eq!(stock.pin().at(&past)?.get("apples")?, Some(&3));
+    /// store.rollback_to(&past)?;
+    /// assert!(*open.load());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn at_time(&self, time: SystemTime) -> Result<Past, HistoryError> {
+        let engine = self.engine();
+        let (asked, now) = (millis_of(time), engine.time.now());
+        if asked > now {
+            return Err(HistoryError::TimeNotYet { time, now: time_of(now) });
+        }
+        match engine.timeline.at(asked, now, &engine.clock) {
+            Ok(entry) => Ok(Past { time: Some(entry.since), ..self.at(entry.tick)? }),
+            Err(first) => Err(HistoryError::TimeUnknown { time, oldest: first.map(|first| time_of(first.since)) }),
+        }
+    }
+
+    /// When a tick was over, to the store's [resolution](crate::StoreOptions::time_resolution): what bears it was written before. `None` if it is not
+    /// over, or is not known, as nothing kept history then.
+    ///
+    /// # Progress
+    /// Blocking, as [`at_time`](Self::at_time).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use stillpoint::{History, ManualTime, MapOptions, Store};
+    ///
+    /// let time = ManualTime::starting_at(UNIX_EPOCH);
+    /// let store = Store::with_time(time.clone());
+    /// let map = store.map_with("map", MapOptions::<u64, u64>::new().history(History::last(5)))?;
+    /// let version = map.pin().put(1, 10);
+    /// assert_eq!(store.time_of(version.tick()), None);
+    /// time.advance(Duration::from_secs(60));
+    /// let over = store.time_of(version.tick()).expect("a minute is over");
+    /// assert!(over <= UNIX_EPOCH + Duration::from_millis(101));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn time_of(&self, tick: u64) -> Option<SystemTime> {
+        let engine = self.engine();
+        let entry = engine.timeline.of(tick, engine.time.now(), &engine.clock)?;
+        Some(time_of(entry.since))
     }
 }
 
@@ -80,6 +163,11 @@ impl Past {
     /// The moment's tick.
     pub fn tick(&self) -> u64 {
         self.tick
+    }
+
+    /// The time since which this is what there was, if it was asked for [by a time](Store::at_time).
+    pub fn time(&self) -> Option<SystemTime> {
+        self.time.map(time_of)
     }
 }
 

@@ -20,10 +20,12 @@ use crate::raw::session::{SESSIONS, Session};
 use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::tally::Tally;
+use crate::raw::timeline::Timeline;
 use crate::raw::waiters::{Changed, Waiters};
+use crate::store_options::StoreOptions;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicBool, AtomicUsize, Guard, HashState, Ordering, unique_number};
-use crate::time::{Time, TimeSource};
+use crate::time::Time;
 use crate::tuning;
 
 /// The shared state under a store.
@@ -39,6 +41,7 @@ pub(crate) struct Engine {
     pub(crate) backlog: Backlog,
     pub(crate) waiters: Waiters,
     pub(crate) time: Time,
+    pub(crate) timeline: Timeline,
     /// Whether any component keeps anything for a time only.
     forgets_by_time: AtomicBool,
     pub(crate) dropped: Dropped,
@@ -52,7 +55,7 @@ pub(crate) struct Engine {
 pub(crate) const COMPONENTS_MAX: usize = u16::MAX as usize;
 
 impl Engine {
-    pub(crate) fn new(time: Arc<dyn TimeSource>) -> Arc<Self> {
+    pub(crate) fn new(options: StoreOptions) -> Arc<Self> {
         let id = unique_number();
         Arc::new(Self {
             id,
@@ -64,7 +67,8 @@ impl Engine {
             desk: NotesDesk::new(),
             backlog: Backlog::new(),
             waiters: Waiters::new(),
-            time: Time::new(time),
+            time: Time::new(options.time),
+            timeline: Timeline::new(options.time_resolution),
             forgets_by_time: AtomicBool::new(false),
             dropped: Dropped::default(),
             bounded_transactions: AtomicUsize::new(0),
@@ -80,6 +84,9 @@ impl Engine {
         if component.recording().is_some_and(Recording::asks_time) {
             // Relaxed: whoever writes to the component has its handle from here.
             self.forgets_by_time.store(true, Ordering::Relaxed);
+        }
+        if component.recording().is_some_and(Recording::keeps_history) {
+            self.timeline.begin();
         }
         components.push(Arc::clone(&component));
         Some(component)

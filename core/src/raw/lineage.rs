@@ -246,6 +246,11 @@ impl Recording {
         Self { expiry: Some(RecordedNode::<V>::allocate_expiry), ..Self::of::<V>(keep) }
     }
 
+    /// Whether it is history that is recorded, and not only when keys expire.
+    pub(crate) fn keeps_history(&self) -> bool {
+        !self.keep.is_nothing()
+    }
+
     /// Whether anything is kept for a time only.
     pub(crate) fn asks_time(&self) -> bool {
         self.keep.millis.is_some() || self.expiry.is_some()

@@ -29,5 +29,6 @@ pub(crate) mod slot;
 pub(crate) mod stamp;
 pub(crate) mod table;
 pub(crate) mod tally;
+pub(crate) mod timeline;
 pub(crate) mod version;
 pub(crate) mod waiters;

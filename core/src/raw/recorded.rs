@@ -21,6 +21,9 @@ impl<'g> Worker<'g> {
     pub(crate) fn record_change(&self, recording: &Recording, new: *mut VersionHeader, replaced: Option<Newest<'g>>) {
         // At work in the backlog, the time was asked before.
         let now = if self.is_sweeping() { self.engine.time.known() } else { self.engine.time.now() };
+        if recording.keeps_history() {
+            self.engine.timeline.pass(now, &self.engine.clock);
+        }
         // SAFETY: the worker's own record; nothing in here comes back.
         let origin = unsafe { self.record.with_owned(|owned| owned.origin) };
         // SAFETY: the caller's alone.

@@ -106,6 +106,8 @@ pub enum Rule {
     RetireFailedWhenSafe,
     /// An open transaction looks again at what it has read, with each key that it reads.
     LookAgain,
+    /// A writer that can't close a tick that is due says so.
+    BlurWhenBusy,
     /// A key whose time is over is removed by a compare-and-swap on the version that was judged.
     ExpireWhatWasJudged,
 }
