@@ -80,6 +80,8 @@ impl<'s> Transaction<'s> {
         I: Index<K>,
         M: Writable<K, V, I>,
     {
+        // Before the walk: what it misses has come after the moment, in all maps, and what it meets that has is a conflict.
+        self.hold_still()?;
         let pin = map.map().pin();
         let mut changed = 0;
         for (slot, then) in pin.at(past)?.slots()? {

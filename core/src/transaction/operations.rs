@@ -343,6 +343,12 @@ impl<'s> Transaction<'s> {
         self.write(map, &worker, slot, value, mark)
     }
 
+    /// Holds the transaction's moment still from now on.
+    pub(crate) fn hold_still(&self) -> Result<(), TransactionError> {
+        at_work!(self, worker);
+        self.hold(&worker).map(|_| ())
+    }
+
     /// As [`write_as`](Self::write_as), of a slot that was found under a pin that the caller still has.
     pub(crate) fn write_in<K, V, I, M>(
         &mut self,
