@@ -61,6 +61,7 @@
 //! If one thread owns the state, a `HashMap` is faster. If values are large and change often, remember that an update writes a
 //! whole new value.
 
+mod admission;
 mod cell;
 mod changes;
 mod checked;
@@ -104,12 +105,13 @@ pub use map::{Map, MapPin};
 pub use options::MapOptions;
 pub use ordered::{OrderedMap, OrderedMapPin, Prefix, Range};
 pub use published::{Latest, Published};
+pub use raw::admission::Overload;
 pub use raw::lineage::ChangeKind;
 pub use readable::Readable;
 pub use snapshot::{Iter, ScanPosition, Snapshot, SnapshotOf};
 pub use stats::{ComponentStats, StoreStats};
 pub use store::Store;
-pub use store_options::StoreOptions;
+pub use store_options::{MemoryPolicy, PinPolicy, StoreOptions};
 pub use time::{ManualTime, SystemClock, TimeSource};
 pub use transaction::{
     Isolation, RefusedWrite, Transaction, TransactionConflict, TransactionError, TransactionId, TransactionOptions,

@@ -25,6 +25,10 @@ pub struct StoreStats {
     pub index_bytes: usize,
     /// Versions, slots and parts of indexes that are unlinked, and whose memory is not yet free for others.
     pub garbage: u64,
+    /// Bytes of versions in the chains that lie outside of their slots, with their values as Rust sizes them.
+    pub version_bytes: u64,
+    /// Bytes of versions that are unlinked, and whose memory is not yet free for others.
+    pub garbage_bytes: u64,
     /// How long memory has been waiting for a pin that some thread holds. `None` if nothing waits.
     ///
     /// Milliseconds are usual where the store is written seldom: what waits there is the next write, or a call of
@@ -112,6 +116,8 @@ impl Store {
             versions: tallied.versions(),
             index_bytes: total(|component| component.index_bytes),
             garbage: tallied.garbage(),
+            version_bytes: tallied.version_bytes(),
+            garbage_bytes: tallied.garbage_bytes(),
             waits_for_pins: engine.eras.waits_for_pins(),
             live_snapshots: view.len(),
             oldest_snapshot: view.oldest(),

@@ -615,6 +615,7 @@ impl Store {
         let worker = Worker::new(engine, &session, &guard);
         let emptied: usize = (0..tuning::MAINTAIN_BLOCKS).map(|_| engine.dropped.step(&worker)).sum();
         let served = worker.work_off_thoroughly(tuning::MAINTAIN_BLOCKS);
+        worker.look_at_load_now();
         emptied > 0 || served > 0 || may_reclaim_more
     }
 

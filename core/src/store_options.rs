@@ -26,12 +26,49 @@ pub struct StoreOptions {
     pub(crate) time: Arc<dyn TimeSource>,
     /// In milliseconds.
     pub(crate) time_resolution: u64,
+    pub(crate) bytes_max: Option<u64>,
+    pub(crate) waits_max: Option<Duration>,
+}
+
+/// What a store does when it takes much memory. See [`StoreOptions::memory`].
+///
+/// # What counts
+/// The slots and indexes of all components, used or ready for use, and all versions that lie outside of their slots, with their values as Rust
+/// sizes them: those that keys hold, those that snapshots and history keep, and those that wait to be reclaimed. What values and keys own besides,
+/// as a `String` does its text, does not count, nor do lists of what has changed and of what waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum MemoryPolicy {
+    /// Grows.
+    #[default]
+    Grow,
+    /// Refuses writes that can be refused while it takes more than so many bytes.
+    Refuse {
+        /// The bound. It may be passed by some hundred KiB for each thread that writes, and by what is never refused.
+        bytes_max: u64,
+    },
+}
+
+/// What a store does while a thread keeps a pin, and so keeps all that is replaced meanwhile from being reclaimed. See
+/// [`StoreOptions::pins`], and [`StoreStats::waits_for_pins`](crate::StoreStats::waits_for_pins).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum PinPolicy {
+    /// Grows.
+    #[default]
+    Grow,
+    /// Refuses writes that can be refused once a pin has been kept for so long.
+    Refuse {
+        /// How long.
+        after: Duration,
+    },
 }
 
 impl StoreOptions {
-    /// The system's time, and a resolution of 100 ms.
+    /// The system's time, and a resolution of 100 ms; memory grows.
     pub fn new() -> Self {
-        Self { time: Arc::new(SystemClock), time_resolution: tuning::TIME_RESOLUTION }
+        let time = Arc::new(SystemClock);
+        Self { time, time_resolution: tuning::TIME_RESOLUTION, bytes_max: None, waits_max: None }
     }
 
     /// Sets where the store takes the time of day from.
@@ -48,6 +85,63 @@ impl StoreOptions {
     }
 }
 
+impl StoreOptions {
+    /// Sets what the store does when it takes much memory: it grows, or refuses writes.
+    ///
+    /// Refused are the writes that can be: those of [checked maps](crate::CheckedMap) and of [transactions](crate::Transaction), but no removals. The
+    /// writes of plain maps and cells never are: whoever writes those asks for [admission](crate::Store::admission) first, once for a
+    /// request.
+    ///
+    /// # Cost
+    /// A write that can be refused looks at one flag. Whoever tidies up takes the sum now and then.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{MemoryPolicy, Overload, Store, StoreOptions, TransactionError};
+    ///
+    /// let store = Store::with_options(StoreOptions::new().memory(MemoryPolicy::Refuse { bytes_max: 4 << 20 }));
+    /// let map = store.map::<u64, [u64; 128]>("map")?;
+    /// let mut key = 0;
+    /// let refused = loop {
+    ///     key += 1;
+    ///     if let Err(error) = store.transact(|tx| tx.put(&map, key, [0; 128])) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert!(matches!(refused, TransactionError::Overloaded(Overload::Memory { bytes_max, .. }) if bytes_max == 4 << 20));
+    /// assert!(store.admission().is_err() && key > 3000);
+    ///
+    /// map.pin().clear(); // is never refused
+    /// while store.maintain() {}
+    /// assert!(store.admission().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn memory(self, policy: MemoryPolicy) -> Self {
+        let bytes_max = if let MemoryPolicy::Refuse { bytes_max } = policy { Some(bytes_max) } else { None };
+        Self { bytes_max, ..self }
+    }
+
+    /// Sets what the store does while a thread keeps a pin: it grows, or refuses writes, as [`memory`](Self::memory) does.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use stillpoint::{PinPolicy, Store, StoreOptions};
+    ///
+    /// let store = Store::with_options(StoreOptions::new().pins(PinPolicy::Refuse { after: Duration::from_secs(5) }));
+    /// assert!(store.admission().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pins(self, policy: PinPolicy) -> Self {
+        let waits_max = if let PinPolicy::Refuse { after } = policy { Some(after) } else { None };
+        Self { waits_max, ..self }
+    }
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
         Self::new()
@@ -56,6 +150,9 @@ impl Default for StoreOptions {
 
 impl fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreOptions").field("time_resolution_ms", &self.time_resolution).finish_non_exhaustive()
+        let Self { time_resolution, bytes_max, waits_max, .. } = self;
+        let mut options = f.debug_struct("StoreOptions");
+        options.field("time_resolution_ms", time_resolution).field("bytes_max", bytes_max);
+        options.field("waits_max", waits_max).finish_non_exhaustive()
     }
 }

@@ -106,6 +106,16 @@ pub(crate) const TIME_RESOLUTION: u64 = either(100, usize::MAX) as u64;
 /// Moments that a store knows the times of: 1 MiB of them, two hours in which history is written all the time.
 pub(crate) const TIMELINE_ENTRIES: usize = either(1 << 16, 4);
 
+/// Bytes that a thread brings in before it looks whether the store has more than it may: by so much, for each thread, a bound on memory may be
+/// passed.
+pub(crate) const GROWTH_STEP: usize = 256 << 10;
+
+/// Looks at a store's load that are not due to growth are no closer than this: the coarse clock does not tell less.
+pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(1);
+
+/// So many times longer than a look takes is the pause behind it.
+pub(crate) const LOOK_SHARE: u32 = 50;
+
 /// Keys that a store is brought back in one step with, unless more are allowed: a transaction that reads so many takes some milliseconds, in which
 /// no other writer may change one of them.
 pub(crate) const ROLLBACK_KEYS: usize = 1 << 16;

@@ -299,9 +299,16 @@ where
             let now = self.now();
             let seen = slot.map_or(Latest::Empty, |slot| self.pin.worker().latest(slot));
             let old = self.live(seen, now);
-            let Plan::Write(new) = plan(Seen { latest: seen, old }, spare.take())? else {
+            let Plan::Write(mut new) = plan(Seen { latest: seen, old }, spare.take())? else {
                 return Ok(Written { old, new: None });
             };
+            // What goes is never refused for want of memory.
+            if let Some(value) = new.take_if(|_| self.pin.map().engine().admission.refuses()) {
+                match self.pin.worker().refusal() {
+                    Some(overload) => return Err(Refused::Overloaded { overload, value }),
+                    None => new = Some(value),
+                }
+            }
             let key = match &target {
                 Target::Key(key) => key,
                 Target::Slot(slot) => self.pin.key_of(slot),

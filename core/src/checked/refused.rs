@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{HistoryError, TransactionError, Version};
+use crate::{HistoryError, Overload, TransactionError, Version};
 
 /// What a validator, a merge function or a closure says when it refuses.
 pub(crate) type Reason = Box<dyn Error + Send + Sync>;
@@ -39,6 +39,13 @@ pub enum Refused<V> {
     },
     /// What was to be brought back is no longer kept, or never was.
     History(HistoryError),
+    /// The store has too much of what it must keep, and was [built](crate::StoreOptions::memory) to refuse writes then. Remove something, or wait.
+    Overloaded {
+        /// Which bound is passed.
+        overload: Overload,
+        /// The value that was not written.
+        value: V,
+    },
     /// The write was one of a transaction, which can't do it, whatever the map says.
     Transaction {
         /// Why.
@@ -54,7 +61,7 @@ impl<V> Refused<V> {
         match self {
             Self::Invalid { value, .. } | Self::Transaction { value, .. } => value,
             Self::Declined { .. } | Self::History(_) => None,
-            Self::Full { value, .. } | Self::Conflict { value, .. } => Some(value),
+            Self::Full { value, .. } | Self::Conflict { value, .. } | Self::Overloaded { value, .. } => Some(value),
         }
     }
 
@@ -66,6 +73,7 @@ impl<V> Refused<V> {
             Self::Full { keys_max, value: _ } => Refused::Full { keys_max, value: () },
             Self::Conflict { actual, value: _ } => Refused::Conflict { actual, value: () },
             Self::History(error) => Refused::History(error),
+            Self::Overloaded { overload, value: _ } => Refused::Overloaded { overload, value: () },
             Self::Transaction { error, value } => Refused::Transaction { error, value: value.map(drop) },
         }
     }
@@ -79,6 +87,9 @@ impl<V> fmt::Debug for Refused<V> {
             Self::Full { keys_max, .. } => f.debug_struct("Full").field("keys_max", keys_max).finish_non_exhaustive(),
             Self::Conflict { actual, .. } => f.debug_struct("Conflict").field("actual", actual).finish_non_exhaustive(),
             Self::History(error) => f.debug_tuple("History").field(error).finish(),
+            Self::Overloaded { overload, .. } => {
+                f.debug_struct("Overloaded").field("overload", overload).finish_non_exhaustive()
+            }
             Self::Transaction { error, .. } => {
                 f.debug_struct("Transaction").field("error", error).finish_non_exhaustive()
             }
@@ -99,6 +110,7 @@ impl<V> fmt::Display for Refused<V> {
             }
             Self::Conflict { actual: None, .. } => write!(f, "the key is absent: insert it, or leave it"),
             Self::History(error) => error.fmt(f),
+            Self::Overloaded { overload, .. } => overload.fmt(f),
             Self::Transaction { error, .. } => error.fmt(f),
         }
     }
@@ -121,6 +133,7 @@ impl<V> Error for Refused<V> {
         match self {
             Self::Invalid { error, .. } | Self::Declined { error } => Some(error.as_ref()),
             Self::History(error) => Some(error),
+            Self::Overloaded { overload, .. } => Some(overload),
             Self::Transaction { error, .. } => Some(error),
             Self::Full { .. } | Self::Conflict { .. } => None,
         }

@@ -41,6 +41,8 @@ pub(crate) struct Component {
     make_tombstone: fn() -> *mut VersionHeader,
     /// Where the rooms of its slots lie.
     pub(crate) rooms: RoomLayout,
+    /// Bytes of a version that lies outside of its slot, with its value.
+    pub(crate) version_bytes: usize,
     drop_version: unsafe fn(*mut VersionHeader),
     drop_key: unsafe fn(*mut SlotHeader),
     clone_key: unsafe fn(&SlotHeader) -> ErasedKey,
@@ -104,6 +106,7 @@ impl Component {
             recording: None,
             bound: None,
             make_tombstone: || VersionNode::<V>::allocate_unrecorded(None, Stamp::UNDECIDED),
+            version_bytes: size_of::<VersionNode<V>>(),
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
             // SAFETY: passed on, by `key`.
@@ -123,6 +126,7 @@ impl Component {
         self.rooms = RoomLayout::NONE;
         self.recording = Some(recording);
         self.make_tombstone = || RecordedNode::<V>::allocate(None, Stamp::UNDECIDED, Mark::NONE);
+        self.version_bytes = size_of::<RecordedNode<V>>();
         self.drop_version = RecordedNode::<V>::drop_node;
         self
     }
@@ -242,7 +246,7 @@ impl Component {
     /// As [`Retired::new`] (1) and (2); a version of this component, which lives as long as its store.
     pub(crate) unsafe fn retire_version(&self, version: *mut VersionHeader) -> Retired {
         // SAFETY: passed on.
-        unsafe { Retired::new(version.cast(), self, reclaim_version) }
+        unsafe { Retired::new(version.cast(), self, reclaim_version) }.of_bytes(self.version_bytes)
     }
 
     /// Garbage: a slot that was unlinked, or never published.

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::raw::admission::Admission;
 use crate::raw::backlog::{Backlog, WaitsFor};
 use crate::raw::chain::{self, Latest, VersionHeader};
 use crate::raw::clock::Clock;
@@ -47,8 +48,9 @@ pub(crate) struct Engine {
     pub(crate) dropped: Dropped,
     /// Live transactions that bound how many there may be.
     pub(crate) bounded_transactions: AtomicUsize,
+    pub(crate) admission: Admission,
     /// Components, kept until everything that points into them is gone.
-    components: Mutex<Vec<Arc<Component>>>,
+    pub(super) components: Mutex<Vec<Arc<Component>>>,
 }
 
 /// Components that a store can number.
@@ -72,6 +74,7 @@ impl Engine {
             forgets_by_time: AtomicBool::new(false),
             dropped: Dropped::default(),
             bounded_transactions: AtomicUsize::new(0),
+            admission: Admission::new(options.bytes_max, options.waits_max),
             components: Mutex::new(Vec::new()),
         })
     }
@@ -246,6 +249,9 @@ impl<'g> Worker<'g> {
     ) {
         // Who writes a room has the right already.
         let is_in_slot = component.rooms.has(slot, version);
+        if !is_in_slot {
+            self.count_version(component);
+        }
         if is_in_slot || has_replaced || version.is_tombstone() || component.recording().is_some() {
             let mut pruning = Pruning::new(*self, component, slot);
             match component.recording() {
@@ -263,6 +269,13 @@ impl<'g> Worker<'g> {
                 self.work_off(tuning::BACKLOG_STEP);
             }
         }
+    }
+
+    /// Counts a version that lies outside of its slot.
+    #[inline]
+    fn count_version(&self, component: &Component) {
+        self.record.tally.version_bytes_in.add(component.version_bytes as u64);
+        self.count_growth(component.version_bytes);
     }
 
     #[inline]
@@ -307,6 +320,8 @@ impl<'g> Worker<'g> {
         if component.rooms.has(slot, new) {
             // The room was taken with the right; who has asked for a look meanwhile has also left the slot in the backlog.
             slot.abandon_prune();
+        } else {
+            self.count_version(component);
         }
         if is_tombstone {
             self.enqueue(component, slot, WaitsFor::Floor(self.engine.clock.now()));
@@ -346,6 +361,7 @@ impl<'g> Worker<'g> {
     #[inline]
     pub(crate) fn retire(&self, retired: Retired) {
         self.record.tally.retired.add(1);
+        self.record.tally.garbage_bytes_in.add(retired.bytes());
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe { self.record.with_owned(|owned| owned.retired.push(retired)) }
     }
@@ -353,6 +369,7 @@ impl<'g> Worker<'g> {
     /// Counts a slot that was put into its component's table.
     pub(crate) fn count_new_slot(&self, component: &Component) {
         component.count_slot(self.record.stripe, 1);
+        self.count_growth(component.rooms.at());
     }
 
     /// Wakes who waits for what was changed; closes a batch of garbage when there is enough, and reclaims what may be. Runs wakers and
@@ -383,6 +400,7 @@ impl<'g> Worker<'g> {
         self.close_garbage();
         self.work_off(tuning::BACKLOG_STEP);
         self.reclaim_garbage();
+        self.look_at_load();
     }
 
     /// Closes the batch of garbage, however small, and reclaims what may be.
@@ -415,6 +433,7 @@ impl<'g> Worker<'g> {
             let batch = unsafe { self.record.with_owned(|owned| owned.retired.take_safe(safe)) };
             let Some(mut batch) = batch else { break };
             self.record.tally.reclaimed.add(batch.len() as u64);
+            self.record.tally.garbage_bytes_out.add(batch.bytes());
             batch.reclaim();
             // SAFETY: as above.
             unsafe { self.record.with_owned(|owned| owned.retired.recycle(batch)) };

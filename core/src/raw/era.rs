@@ -113,6 +113,7 @@ pub(crate) struct Retired {
     item: *mut u8,
     component: *const Component,
     reclaim: Reclaim,
+    bytes: usize,
 }
 
 /// Reclaims an item of a component.
@@ -128,7 +129,18 @@ impl Retired {
     /// 3. `reclaim` fits it, and `component`, if not null, lives as long as its store.
     pub(crate) unsafe fn new(item: *mut u8, component: *const Component, reclaim: Reclaim) -> Self {
         watch::retired(item);
-        Self { item, component, reclaim }
+        Self { item, component, reclaim, bytes: 0 }
+    }
+
+    /// The same, of which so many bytes count.
+    pub(crate) fn of_bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// How many bytes of it count.
+    #[inline]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes as u64
     }
 
     fn reclaim(self) {
@@ -228,6 +240,11 @@ impl Batch {
     /// How many items there are.
     pub(crate) fn len(&self) -> usize {
         self.items.len()
+    }
+
+    /// How many bytes of them count.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.items.iter().map(Retired::bytes).sum()
     }
 
     /// Reclaims all items.

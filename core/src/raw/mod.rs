@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows the types of keys and values. `map` and `snapshot` above put them on.
 
+pub(crate) mod admission;
 pub(crate) mod arena;
 pub(crate) mod backlog;
 pub(crate) mod bound;

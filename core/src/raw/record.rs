@@ -18,7 +18,7 @@ use crate::raw::slot::SlotHeader;
 use crate::raw::tally::Tally;
 use crate::raw::waiters::Changed;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use crate::tuning::RETIRE_BATCH;
+use crate::tuning::{GROWTH_STEP, RETIRE_BATCH};
 
 /// What only the record's owner touches.
 #[derive(Default)]
@@ -38,14 +38,16 @@ pub(crate) struct Owned {
     pub(crate) attempted: Option<NonZeroU64>,
     /// Whether the thread removes a key whose time is over, from within its work at the backlog.
     pub(crate) is_sweeping: bool,
+    /// Bytes that the thread has brought in since it last looked at the store's load.
+    pub(crate) grown: usize,
     tail: Option<ptr::NonNull<Segment>>,
 }
 
 impl Owned {
-    /// Whether there is enough garbage for a batch.
+    /// Whether there is enough garbage for a batch, or the thread has brought much in.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.retired.is_due() || self.failed.len() >= RETIRE_BATCH
+        self.retired.is_due() || self.failed.len() >= RETIRE_BATCH || self.grown >= GROWTH_STEP
     }
 }
 

@@ -190,6 +190,7 @@ impl Worker<'_> {
     pub(crate) unsafe fn retire_version(&self, component: &Component, slot: &SlotHeader, version: *mut VersionHeader) {
         self.record.tally.unlinked.add(1);
         let Some(room) = component.rooms.room_of(slot, version) else {
+            self.record.tally.version_bytes_out.add(component.version_bytes as u64);
             // SAFETY: passed on.
             self.retire(unsafe { component.retire_version(version) });
             return;

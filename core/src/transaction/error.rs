@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::raw::commit::Lost;
 use crate::raw::component::ErasedKey;
-use crate::{HistoryError, Refused, Store, Version};
+use crate::{HistoryError, Overload, Refused, Store, Version};
 
 /// A transaction was not committed, and has changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub enum TransactionError {
     },
     /// History could not be read, or brought back.
     History(HistoryError),
+    /// The store has too much of what it must keep, and was [built](crate::StoreOptions::memory) to refuse writes then. Remove something, or wait.
+    Overloaded(Overload),
     /// A checked map has refused a write, and the transaction's code has passed that on.
     Refused(RefusedWrite),
 }
@@ -72,6 +74,7 @@ impl fmt::Display for TransactionError {
             Self::TooManyTransactions { limit } => write!(f, "{limit} transactions are live: try again later"),
             Self::TimedOut { limit } => write!(f, "the transaction took longer than {limit:?}"),
             Self::History(error) => error.fmt(f),
+            Self::Overloaded(overload) => overload.fmt(f),
             Self::Refused(refused) => refused.fmt(f),
         }
     }
@@ -82,6 +85,7 @@ impl Error for TransactionError {
         match self {
             Self::Conflict(conflict) => Some(conflict),
             Self::History(error) => Some(error),
+            Self::Overloaded(overload) => Some(overload),
             Self::Refused(refused) => refused.source(),
             _ => None,
         }
@@ -144,6 +148,7 @@ impl<V> From<Refused<V>> for TransactionError {
         match refused {
             Refused::Transaction { error, .. } => error,
             Refused::History(error) => Self::History(error),
+            Refused::Overloaded { overload, .. } => Self::Overloaded(overload),
             refused => Self::Refused(RefusedWrite(Arc::new(refused.without_value()))),
         }
     }

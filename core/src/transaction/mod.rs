@@ -16,6 +16,7 @@ use std::num::NonZeroU64;
 use std::time::Instant;
 
 use crate::Store;
+use crate::admission::admits;
 use crate::checked::Refused;
 use crate::map::Map;
 use crate::pending::Pending;
@@ -217,6 +218,14 @@ impl<'s> Transaction<'s> {
         mark: Mark,
     ) -> Result<(), Refused<V>> {
         let under = map.map();
+        // What goes is never refused for want of memory.
+        let value = match value {
+            Some(value) => match admits(self.store.engine(), worker) {
+                Ok(()) => Some(value),
+                Err(overload) => return Err(Refused::Overloaded { overload, value }),
+            },
+            None => None,
+        };
         let value = match map.judge() {
             Some(judge) => self.judged(under, judge, worker, slot, value)?,
             None => value,
