@@ -10,7 +10,7 @@ use crate::raw::engine::Worker;
 use crate::raw::ordered::Ordered;
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::table::{self, Inserted};
-use crate::sync::{HashState, trimmed};
+use crate::sync::HashState;
 
 /// Keys by their hash: [`Map`](crate::Map).
 pub struct Hashed {
@@ -23,10 +23,10 @@ pub struct Sorted<K> {
 }
 
 impl Hashed {
-    /// A key's hash, as far as slots keep it.
+    /// A key's hash, of which slots keep [a part](crate::sync::trimmed).
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        trimmed(self.hasher.hash_one(key))
+        self.hasher.hash_one(key)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::map::{Map, MapPin};
 use crate::raw::waiters::Interest;
+use crate::sync::trimmed;
 use crate::wait::{Sleeper, deadline};
 use crate::{Cell, Version, Versioned};
 
@@ -54,7 +55,7 @@ where
     /// # }
     /// ```
     pub fn watch(&self, key: K) -> Watch<K, V> {
-        let hash = self.pin().hash(&key);
+        let hash = trimmed(self.pin().hash(&key));
         let mut watch = Watch { map: self.clone(), key, hash, shown: None };
         watch.poll();
         watch

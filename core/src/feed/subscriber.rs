@@ -16,7 +16,7 @@ use crate::raw::notes::{Lag, Scope};
 use crate::raw::slot::SlotHeader;
 use crate::raw::table::Position;
 use crate::raw::waiters::Interest;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, trimmed};
 use crate::wait::{Sleeper, deadline};
 use crate::{Cut, Map, Snapshot, Store};
 
@@ -481,7 +481,7 @@ where
 
     fn scope(&self, feed: &Feed<Keys<K, V>>) -> Scope {
         let pin = self.pin();
-        let hashes = feed.topic.keys.as_ref().map(|keys| keys.iter().map(|key| pin.hash(key)).collect());
+        let hashes = feed.topic.keys.as_ref().map(|keys| keys.iter().map(|key| trimmed(pin.hash(key))).collect());
         Scope { component: Some(self.component().id()), hashes }
     }
 

@@ -12,6 +12,7 @@
 //! The seam weakens no operation. Under loom, memory is reused only in models that are about it, with a collector that keeps
 //! `crossbeam-epoch`'s promise and no more; the others [`watch`] what was *retired* instead.
 
+mod bytes;
 pub(crate) mod figure;
 mod hash;
 mod prefetch;
@@ -45,6 +46,7 @@ mod world;
 #[path = "native.rs"]
 mod world;
 
+pub(crate) use bytes::{EqualBytes, equal_bytes};
 pub(crate) use hash::{KeptHash, TAG_SHIFT, keep, kept, trimmed};
 pub(crate) use prefetch::prefetch;
 pub(crate) use world::*;

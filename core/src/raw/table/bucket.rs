@@ -13,7 +13,7 @@ use std::ptr;
 
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, TAG_SHIFT, prefetch};
+use crate::sync::{AtomicPtr, AtomicU64, EqualBytes, Ordering, TAG_SHIFT, equal_bytes, prefetch};
 use crate::tuning::BUCKET_ENTRIES;
 
 /// Entries in a bucket.
@@ -26,11 +26,8 @@ const LINK: usize = 2;
 const TOMB: usize = 4;
 const BITS: usize = FROZEN | LINK | TOMB;
 
-/// In the last byte of the tags' word: the bucket's entries are in the next table.
-const MOVED: u64 = 1 << 56;
-const LOW_BITS: u64 = in_each_tag(0x01);
-const HIGH_BITS: u64 = in_each_tag(0x80);
-
+/// In the last byte of the tags' word: the bucket's entries are in the next table. The sign is told by one instruction.
+const MOVED: u64 = 1 << 63;
 /// A bucket of a table, or an overflow bucket behind one.
 #[repr(C, align(64))]
 pub(crate) struct Bucket {
@@ -42,21 +39,12 @@ pub(crate) struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is a cache line");
 const _: () = assert!(align_of::<SlotHeader>() >= 8, "an entry's three low bits are free");
 
-/// A byte in the place of every entry's tag.
-const fn in_each_tag(byte: u8) -> u64 {
-    let (mut word, mut index) = (0, 0);
-    while index < ENTRIES {
-        word |= (byte as u64) << (8 * index);
-        index += 1;
-    }
-    word
-}
-
 /// The one-byte tag of a hash; never zero.
 #[inline]
 pub(crate) fn tag_of(hash: u64) -> u8 {
     // Low bits of those that are kept: the high ones choose the bucket.
-    ((hash >> TAG_SHIFT) as u8).max(1)
+    let byte = (hash >> TAG_SHIFT) as u8;
+    byte + u8::from(byte == 0)
 }
 
 /// An entry's word.
@@ -108,6 +96,20 @@ impl Entry {
         prefetch(self.0.map_addr(|address| address & !BITS));
     }
 
+    /// The slot that the entry holds, if it has not been purged, and the entry is no link.
+    ///
+    /// # Safety
+    /// 1. The entry has a tag that was loaded before it: so it was claimed, and never goes back to null.
+    /// 2. The caller is pinned as for [`meaning`](Self::meaning).
+    #[inline]
+    unsafe fn slot_behind_tag<'g>(self) -> Option<&'g SlotHeader> {
+        if self.0.addr() & (LINK | TOMB) != 0 {
+            return None;
+        }
+        // SAFETY: (1) no null, (2) as in `meaning`.
+        Some(unsafe { &*self.0.map_addr(|address| address & !BITS) })
+    }
+
     /// What the entry holds, frozen or not. The caller is pinned since before it loaded the entry from a bucket that had not
     /// moved.
     #[inline]
@@ -125,23 +127,6 @@ impl Entry {
     }
 }
 
-/// The entries of a bucket whose tag matches, lowest first.
-pub(crate) struct Matches(u64);
-
-impl Iterator for Matches {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        if self.0 == 0 {
-            return None;
-        }
-        let index = self.0.trailing_zeros() as usize / 8;
-        self.0 &= self.0 - 1;
-        Some(index)
-    }
-}
-
 /// A bucket's tags and marks as loaded once.
 #[derive(Clone, Copy)]
 pub(crate) struct Tags(u64);
@@ -153,11 +138,10 @@ impl Tags {
         self.0 & MOVED != 0
     }
 
-    /// The entries that may hold a key with this tag. A false match costs one comparison.
+    /// The entries that may hold a key with this tag, lowest first. A false match costs one comparison.
     #[inline]
-    pub(crate) fn matching(self, tag: u8) -> Matches {
-        let different = self.0 ^ (LOW_BITS * u64::from(tag));
-        Matches(different.wrapping_sub(LOW_BITS) & !different & HIGH_BITS)
+    pub(crate) fn matching(self, tag: u8) -> EqualBytes {
+        equal_bytes::<{ ENTRIES as u32 }>(self.0, tag)
     }
 
     /// Whether every entry has its tag, so that the last one may be a link.
@@ -222,6 +206,45 @@ impl Bucket {
     pub(crate) fn entry(&self, index: usize) -> Entry {
         // Acquire [ENTRY-2]: with AcqRel [ENTRY-1]: a slot's key is there when its address is.
         Entry(self.entries[index].load(Ordering::Acquire))
+    }
+
+    /// The slot of a key among the bucket's own entries, given tags that say that the bucket has not moved. The caller is pinned.
+    #[inline]
+    pub(crate) fn search<'g>(
+        &self,
+        tags: Tags,
+        hash: u64,
+        is_key: &mut impl FnMut(&SlotHeader) -> bool,
+    ) -> Option<&'g SlotHeader> {
+        for index in tags.matching(tag_of(hash)) {
+            // SAFETY: (1) a tag is never zero, and matches one; (2) the caller's pin.
+            if let Some(slot) = unsafe { self.entry(index).slot_behind_tag() }
+                && is_key(slot)
+            {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// The slot of a key in the overflow buckets behind this one, which is full. The caller is pinned.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn search_overflow<'g>(
+        &self,
+        hash: u64,
+        mut is_key: impl FnMut(&SlotHeader) -> bool,
+    ) -> Option<&'g SlotHeader> {
+        let mut full = self;
+        while let Meaning::Link(bucket) = full.entry(LAST).meaning() {
+            let tags = bucket.tags();
+            let found = bucket.search(tags, hash, &mut is_key);
+            if found.is_some() || !tags.is_full() {
+                return found;
+            }
+            full = bucket;
+        }
+        None
     }
 
     /// Replaces an entry; on failure says what is there.

@@ -96,7 +96,8 @@ impl Generation {
 
     #[inline]
     fn bucket(&self, hash: u64) -> &Bucket {
-        &self.buckets[self.index(hash)]
+        // SAFETY: what is left of a hash is less than the buckets' number, which is 2 to the power of the bits that are left.
+        unsafe { self.buckets.get_unchecked(self.index(hash)) }
     }
 
     fn next(&self) -> Option<&Self> {
@@ -142,28 +143,32 @@ impl Table {
     /// Finds the slot of a key. The caller is pinned.
     #[inline]
     pub(crate) fn find<'g>(&self, hash: u64, mut is_key: impl FnMut(&SlotHeader) -> bool) -> Option<&'g SlotHeader> {
-        let mut generation = self.root();
-        let mut bucket = generation.bucket(hash);
-        let mut tags = bucket.tags();
-        while tags.is_moved() && rule::holds(Rule::MarkBeforeEntries) {
-            generation = generation.next()?;
-            bucket = generation.bucket(hash);
-            tags = bucket.tags();
+        let bucket = self.root().bucket(hash);
+        let tags = bucket.tags();
+        if tags.is_moved() && rule::holds(Rule::MarkBeforeEntries) {
+            return self.find_moved(hash, is_key);
         }
+        match bucket.search(tags, hash, &mut is_key) {
+            None if tags.is_full() => bucket.search_overflow(hash, is_key),
+            found => found,
+        }
+    }
+
+    /// As [`find`](Self::find), where the root's bucket has moved.
+    #[cold]
+    #[inline(never)]
+    fn find_moved<'g>(&self, hash: u64, mut is_key: impl FnMut(&SlotHeader) -> bool) -> Option<&'g SlotHeader> {
+        let mut generation = self.root();
         loop {
-            for index in tags.matching(tag_of(hash)) {
-                if let Meaning::Slot(slot) = bucket.entry(index).meaning()
-                    && is_key(slot)
-                {
-                    return Some(slot);
-                }
+            let bucket = generation.bucket(hash);
+            let tags = bucket.tags();
+            if !tags.is_moved() {
+                return match bucket.search(tags, hash, &mut is_key) {
+                    None if tags.is_full() => bucket.search_overflow(hash, is_key),
+                    found => found,
+                };
             }
-            if !tags.is_full() {
-                return None;
-            }
-            let Meaning::Link(overflow) = bucket.entry(LAST).meaning() else { return None };
-            bucket = overflow;
-            tags = bucket.tags();
+            generation = generation.next()?;
         }
     }
 
