@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use crate::index::{self, Hashed, Index, Lookup};
 use crate::pending::Pending;
-use crate::raw::chain::{Latest, Newest};
+use crate::raw::chain::{self, Latest, Newest};
 use crate::raw::component::Component;
 use crate::raw::engine::{Engine, Worker};
 use crate::raw::session::Session;
-use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 use crate::sync::Guard;
@@ -206,8 +206,11 @@ impl<K, V, I> fmt::Debug for MapPin<'_, K, V, I> {
 /// # Safety
 /// The slot is one of a `Map<_, V>`, and the caller is pinned for `'g`.
 unsafe fn value_of<'g, V>(newest: &Newest<'g>) -> Option<Versioned<'g, V>> {
-    // SAFETY: passed on.
-    let value = unsafe { VersionNode::<V>::value(newest.version) }?;
+    if newest.stamp.is_removal() {
+        return None;
+    }
+    // SAFETY: passed on; no removal.
+    let value = unsafe { VersionNode::<V>::value_there(newest.version) };
     Some(Versioned::new(value, newest.stamp.version()))
 }
 
@@ -384,7 +387,21 @@ where
     /// What a slot holds now.
     #[inline]
     pub(crate) fn versioned_at<'p>(&'p self, slot: &'p SlotHeader) -> Option<Versioned<'p, V>> {
-        self.seen(self.worker().read(slot))
+        let head = slot.head().1;
+        match chain::plain(head) {
+            // SAFETY: as in `seen`; its stamp says that it has a value.
+            Some(newest) => {
+                Some(Versioned::new(unsafe { VersionNode::value_there(newest.version) }, newest.stamp.version()))
+            }
+            None => self.versioned_from(head),
+        }
+    }
+
+    /// As [`versioned_at`](Self::versioned_at), where the head is not just a value that is final.
+    #[cold]
+    #[inline(never)]
+    fn versioned_from<'p>(&'p self, head: Head<'p>) -> Option<Versioned<'p, V>> {
+        self.seen(self.worker().read_from(head))
     }
 
     /// Sets the key's value, whatever it was, and returns the new version.

@@ -636,7 +636,7 @@ impl Store {
     /// number returns.
     ///
     /// # Panics
-    /// If `tick` is beyond the last tick, 2^48 − 1.
+    /// If `tick` is beyond the last tick, 2^47 − 1.
     ///
     /// # Examples
     /// ```

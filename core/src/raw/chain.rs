@@ -47,17 +47,14 @@
 use std::ptr;
 
 use crate::raw::clock::Clock;
-use crate::raw::slot::{Head, PruneRight, SlotHeader};
+use crate::raw::slot::{self, Head, PruneRight, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, fence_behind_exchange, watch};
 use crate::tuning;
 
-/// Set in a version's `prev`: it has no value.
-const TOMBSTONE: usize = 1;
 /// Set in a version's `prev`, by its slot's pruner: an entry of the backlog watches it.
-const WATCHED: usize = 2;
-const BITS: usize = TOMBSTONE | WATCHED;
+const WATCHED: usize = 1;
 
 /// The part of a version that does not depend on the value's type.
 #[repr(C)]
@@ -69,15 +66,15 @@ pub(crate) struct VersionHeader {
 impl VersionHeader {
     /// A version that is not yet installed.
     pub(crate) fn new(stamp: Stamp, is_tombstone: bool) -> Self {
-        let bits = if is_tombstone { TOMBSTONE } else { 0 };
-        Self { stamp: AtomicU64::new(stamp.word()), prev: AtomicPtr::new(ptr::without_provenance_mut(bits)) }
+        let stamp = if is_tombstone { stamp.of_removal() } else { stamp };
+        Self { stamp: AtomicU64::new(stamp.word()), prev: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// Whether the version says that the key was removed.
     #[inline]
     pub(crate) fn is_tombstone(&self) -> bool {
-        // Relaxed: the bit is set before the version is published and never changes.
-        self.prev.load(Ordering::Relaxed).addr() & TOMBSTONE != 0
+        // Relaxed: that is said before the version is published, and never changes.
+        Stamp::from_word(self.stamp.load(Ordering::Relaxed)).is_removal()
     }
 
     /// The stamp as it stands.
@@ -98,20 +95,20 @@ impl VersionHeader {
 
     fn prev_address(&self) -> *mut VersionHeader {
         // Acquire [PREV-2]: with Release [PREV-1] in `splice`, and HEAD-1 for the first value.
-        self.prev.load(Ordering::Acquire).map_addr(|address| address & !BITS)
+        self.prev.load(Ordering::Acquire).map_addr(|address| address & !WATCHED)
     }
 
-    /// Says what a version that is not yet published will replace.
+    /// Says which head a version that is not yet published will replace.
     pub(crate) fn set_prev(&self, prev: *mut VersionHeader) {
+        let prev = if prev == slot::empty() { ptr::null_mut() } else { prev };
         // Relaxed: not yet published.
-        let bits = self.prev.load(Ordering::Relaxed).addr() & TOMBSTONE;
-        self.prev.store(prev.map_addr(|address| address | bits), Ordering::Relaxed);
+        self.prev.store(prev, Ordering::Relaxed);
     }
 
     /// Takes what is directly below out of the chain. Only for the slot's pruner.
     fn splice(&self, below: &VersionHeader) {
-        let bits = self.prev.load(Ordering::Relaxed).addr() & BITS;
-        let next = below.prev.load(Ordering::Acquire).map_addr(|address| address & !BITS | bits);
+        let mark = self.prev.load(Ordering::Relaxed).addr() & WATCHED;
+        let next = below.prev.load(Ordering::Acquire).map_addr(|address| address & !WATCHED | mark);
         // Release [PREV-1]: mate of Acquire [PREV-2]; what stays below was published before.
         self.prev.store(next, Ordering::Release);
     }
@@ -132,13 +129,13 @@ impl VersionHeader {
     pub(crate) fn decide(&self, clock: &Clock) -> Stamp {
         let stamp = self.stamp();
         // Behind the compare-and-swap that has made it the head.
-        if stamp.is_final() { stamp } else { self.decide_now(clock, fence_behind_exchange) }
+        if stamp.is_final() { stamp } else { self.decide_now(stamp, clock, fence_behind_exchange) }
     }
 
     #[cold]
     #[inline(never)]
-    fn decide_helping(&self, clock: &Clock) -> Stamp {
-        self.decide_now(clock, || fence(Ordering::SeqCst))
+    fn decide_helping(&self, undecided: Stamp, clock: &Clock) -> Stamp {
+        self.decide_now(undecided, clock, || fence(Ordering::SeqCst))
     }
 
     /// Decides a version that was met undecided by another than its writer; `None` if it is not committed, as far as whoever asks must
@@ -156,17 +153,17 @@ impl VersionHeader {
     #[cold]
     #[inline(never)]
     fn settle(&self, stamp: Stamp, clock: &Clock, ask: Ask) -> Option<Stamp> {
-        if stamp == Stamp::FAILED {
+        if stamp.is_failed() {
             return None;
         }
-        let Some(descriptor) = stamp.descriptor() else { return Some(self.decide_helping(clock)) };
+        let Some(descriptor) = stamp.descriptor() else { return Some(self.decide_helping(stamp, clock)) };
         watch::met(descriptor);
         // SAFETY: its owner retires a descriptor when none of its versions is an intent any more, and the caller is pinned.
         let tick = unsafe { &*descriptor }.committed(clock, ask)?;
         Some(self.finalize(stamp, tick))
     }
 
-    /// Makes an intent final, given the tick at which its transaction was committed.
+    /// Makes an intent, as it was seen, final, given the tick at which its transaction was committed.
     pub(crate) fn finalize(&self, intent: Stamp, tick: u64) -> Stamp {
         // As in `decide_now`: if `prev` has changed, the version was final, and the compare-and-swap fails. The clock was read for the
         // tick when what is replaced was final, and past it if its sequence was full.
@@ -174,10 +171,10 @@ impl VersionHeader {
             Some(replaced) if replaced.tick() == tick => (replaced.sequence() + 1).min(Stamp::SEQUENCE_MAX),
             _ => 0,
         };
-        self.conclude(intent, Stamp::at(tick, sequence))
+        self.conclude(intent, Stamp::at(tick, sequence).after(intent))
     }
 
-    /// Replaces an intent by what became of it, and returns what stands there.
+    /// Replaces an intent, as it was seen, by what became of it, and returns what stands there.
     pub(crate) fn conclude(&self, intent: Stamp, outcome: Stamp) -> Stamp {
         // AcqRel [STAMP-1]: mate of Acquire [STAMP-2]. All who try write the same.
         match self.stamp.compare_exchange(intent.word(), outcome.word(), Ordering::AcqRel, Ordering::Acquire) {
@@ -189,11 +186,12 @@ impl VersionHeader {
     /// Makes a version that is not yet published one of a transaction.
     pub(crate) fn set_intent(&self, intent: Stamp) {
         // Relaxed: not yet published.
-        self.stamp.store(intent.word(), Ordering::Relaxed);
+        let undecided = Stamp::from_word(self.stamp.load(Ordering::Relaxed));
+        self.stamp.store(intent.after(undecided).word(), Ordering::Relaxed);
     }
 
     #[inline]
-    fn decide_now(&self, clock: &Clock, fence: impl Fn()) -> Stamp {
+    fn decide_now(&self, undecided: Stamp, clock: &Clock, fence: impl Fn()) -> Stamp {
         // Read before the clock, so that the clock read is not older (rule 3). If a pruner has changed `prev` meanwhile, the
         // version was final, and the compare-and-swap below fails.
         let replaced = self.prev().map(VersionHeader::stamp);
@@ -214,14 +212,14 @@ impl VersionHeader {
                 }
                 _ => 0,
             };
-            let decided = Stamp::at(tick, sequence);
+            let decided = Stamp::at(tick, sequence).after(undecided);
             if !rule::holds(Rule::StampOnce) {
                 self.stamp.store(decided.word(), Ordering::Release);
                 return decided;
             }
             // AcqRel [STAMP-1]: mate of Acquire [STAMP-2]. Of several deciders the first one wins.
             return match self.stamp.compare_exchange(
-                Stamp::UNDECIDED.word(),
+                undecided.word(),
                 decided.word(),
                 Ordering::AcqRel,
                 Ordering::Acquire,
@@ -275,7 +273,22 @@ pub(crate) enum Latest<'g> {
 /// Reads the newest version, for whoever looks: passes by the intents of a transaction whose versions are not all in place.
 #[inline]
 pub(crate) fn read<'g>(slot: &SlotHeader, clock: &Clock) -> Latest<'g> {
-    newest_from(slot.head().1, clock, Ask::Now)
+    read_from(slot.head().1, clock)
+}
+
+/// As [`read`], from a head that was loaded before, under the same pin.
+#[inline]
+pub(crate) fn read_from<'g>(head: Head<'g>, clock: &Clock) -> Latest<'g> {
+    newest_from(head, clock, Ask::Now)
+}
+
+/// What stands at a head if that is just a version with a value, and final: nearly always.
+#[inline]
+pub(crate) fn plain(head: Head<'_>) -> Option<Newest<'_>> {
+    let Head::Version(version) = head else { return None };
+    let stamp = version.stamp();
+    let is_plain = stamp.has_value() || !rule::holds(Rule::StampBeforeUse) && !stamp.is_removal();
+    is_plain.then_some(Newest { version, stamp })
 }
 
 /// The newest version that may have been committed by a tick that the clock has passed, or an older one.
@@ -323,7 +336,9 @@ pub(crate) fn latest<'g>(slot: &SlotHeader, clock: &Clock) -> Latest<'g> {
 /// Takes a failed version off the head, if it stands there. Anyone may; the owner of its transaction alone retires it.
 pub(crate) fn swing(slot: &SlotHeader, failed: &VersionHeader) {
     // Not looked at: if the failed version is not the head any more, what was below may be gone.
-    slot.replace_head(ptr::from_ref(failed).cast_mut(), failed.prev_address());
+    let below = failed.prev_address();
+    let below = if below.is_null() { slot::empty() } else { below };
+    slot.replace_head(ptr::from_ref(failed).cast_mut(), below);
 }
 
 /// Reads the newest version with a tick of at most `tick`, which the clock has passed.

@@ -18,7 +18,7 @@ use crate::raw::pruning::Pruning;
 use crate::raw::record::{Record, Records};
 use crate::raw::registry::Registry;
 use crate::raw::session::{SESSIONS, Session};
-use crate::raw::slot::{Head, SlotHeader};
+use crate::raw::slot::{self, Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::tally::Tally;
 use crate::raw::timeline::Timeline;
@@ -160,6 +160,11 @@ impl<'g> Worker<'g> {
         chain::read(slot, &self.engine.clock)
     }
 
+    /// As [`read`](Self::read), from a head that was loaded before, under the same pin.
+    pub(crate) fn read_from(&self, head: Head<'g>) -> Latest<'g> {
+        chain::read_from(head, &self.engine.clock)
+    }
+
     /// Reads what a slot holds now, for whoever may replace it.
     #[inline]
     pub(crate) fn latest(&self, slot: &SlotHeader) -> Latest<'g> {
@@ -183,7 +188,7 @@ impl<'g> Worker<'g> {
         new: *mut VersionHeader,
     ) -> Result<Stamp, Moved> {
         let (address, replaced) = match seen {
-            Latest::Empty => (std::ptr::null_mut(), None),
+            Latest::Empty => (slot::empty(), None),
             Latest::Version(newest) => (newest.address(), Some(newest)),
             Latest::Purged => return Err(Moved),
         };
@@ -201,7 +206,7 @@ impl<'g> Worker<'g> {
             self.note(slot);
         }
         let wanted_before = (!rule::holds(Rule::WantedAfterStamp)).then(|| self.engine.desk.wanted());
-        if address.is_null() {
+        if replaced.is_none() {
             component.count_birth();
         }
         if !slot.replace_head(address, new) {

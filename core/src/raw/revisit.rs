@@ -8,7 +8,7 @@ use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::pruning::Pruning;
 use crate::raw::registry::LiveView;
-use crate::raw::slot::{Head, PruneRight, SlotHeader};
+use crate::raw::slot::{self, Head, PruneRight, SlotHeader};
 use crate::sync::rule::{self, Rule};
 use crate::sync::{Ordering, fence};
 use crate::tuning;
@@ -198,7 +198,7 @@ impl<'g> Worker<'g> {
             return Looked::WaitsOn;
         }
         let asked_for_a_look = if slot.generation() == waiting.generation {
-            self.purge_by_right(component, slot, ptr::null_mut()) == Purged::Busy
+            self.purge_by_right(component, slot, slot::empty()) == Purged::Busy
         } else {
             let is_asked = !slot.end_prune();
             if is_asked {
@@ -213,7 +213,7 @@ impl<'g> Worker<'g> {
         Looked::Served
     }
 
-    /// Puts a slot out of use if its head still is what was seen, a tombstone or null, and hands the right back if not.
+    /// Puts a slot out of use if its head still is what was seen, a tombstone or empty, and hands the right back if not.
     fn purge_by_right(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) -> Purged {
         if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
             slot.abandon_prune();
@@ -225,7 +225,7 @@ impl<'g> Worker<'g> {
         if rule::holds(Rule::UnlinkBeforeRetire) {
             component.unlink(slot, |garbage| self.retire(garbage));
         }
-        if !seen.is_null() {
+        if seen != slot::empty() {
             // SAFETY: taken off the head by us alone.
             unsafe { self.retire_version(component, slot, seen) };
         }

@@ -38,8 +38,10 @@ const QUEUED_FOR_TIME: u64 = 1 << 5;
 
 const GENERATION_SHIFT: u32 = 16;
 
-/// Set in a head: the slot is out of use. No version has such an address.
-const OUT_OF_USE: usize = 1;
+/// Set in a head that is no version's address.
+const NO_VERSION: usize = 1;
+/// A head: no version was ever installed. No address of a free slot with [`NO_VERSION`] is such a number.
+const EMPTY: usize = NO_VERSION | 2;
 
 /// The part of a slot that does not depend on the key's type.
 #[repr(C)]
@@ -85,9 +87,14 @@ fn mark_of(waits_for: WaitsFor) -> u64 {
     }
 }
 
-/// The head of a slot that is out of use: an address that no version has.
+/// The head of a slot that has no version.
+pub(crate) fn empty() -> *mut VersionHeader {
+    ptr::without_provenance_mut(EMPTY)
+}
+
+/// The head of a slot that is out of use.
 fn purged() -> *mut VersionHeader {
-    ptr::without_provenance_mut(OUT_OF_USE)
+    ptr::without_provenance_mut(NO_VERSION)
 }
 
 impl SlotHeader {
@@ -97,7 +104,7 @@ impl SlotHeader {
     /// Only the caller knows the slot, whose memory was never used.
     pub(crate) unsafe fn init(slot: *mut Self, hash: u64) {
         // SAFETY: the slot is the caller's.
-        unsafe { slot.write(Self { head: AtomicPtr::new(ptr::null_mut()) }) };
+        unsafe { slot.write(Self { head: AtomicPtr::new(empty()) }) };
         // SAFETY: passed on.
         unsafe { page::write_side(slot, Side::new(OCCUPIED, hash)) };
     }
@@ -120,12 +127,10 @@ impl SlotHeader {
     }
 
     fn read<'g>(head: *mut VersionHeader) -> Head<'g> {
-        if head.is_null() {
-            Head::Empty
-        } else if head.addr() & OUT_OF_USE != 0 {
-            Head::Purged
+        if head.addr() & NO_VERSION != 0 {
+            if head.addr() == EMPTY { Head::Empty } else { Head::Purged }
         } else {
-            // SAFETY: a head that is neither empty nor purged is a version; versions are reclaimed only when no pin that
+            // SAFETY: a head without the mark is a version; versions are reclaimed only when no pin that
             // could have met them is left, and callers hold one.
             let version = unsafe { &*head };
             watch::met(version);
@@ -251,13 +256,13 @@ impl SlotHeader {
     /// Sets the slot that follows in the free list.
     pub(crate) fn set_next_free(&self, next: *mut SlotHeader) {
         // Relaxed: published by the free list's own Release [FREE-1].
-        self.head.store(next.map_addr(|address| address | OUT_OF_USE).cast(), Ordering::Relaxed);
+        self.head.store(next.map_addr(|address| address | NO_VERSION).cast(), Ordering::Relaxed);
     }
 
     /// The slot that follows in the free list.
     pub(crate) fn next_free(&self) -> *mut SlotHeader {
         // Relaxed: behind the free list's Acquire [FREE-2]. A stale value fails the list's compare-and-swap.
-        self.head.load(Ordering::Relaxed).map_addr(|address| address & !OUT_OF_USE).cast()
+        self.head.load(Ordering::Relaxed).map_addr(|address| address & !NO_VERSION).cast()
     }
 
     /// Takes a free slot into use for another key, which the caller has just written.
@@ -265,7 +270,7 @@ impl SlotHeader {
         self.side().hash.store(keep(hash), Ordering::Relaxed);
         // Release [HEAD-3]: the generation stands before it. Mate: Acquire [HEAD-2] of a transaction, which looks at the head of an absent
         // key's slot and then at the generation.
-        self.head.store(ptr::null_mut(), Ordering::Release);
+        self.head.store(empty(), Ordering::Release);
         // Release [SLOT-1]: mate of Acquire [SLOT-2].
         self.side().state.fetch_or(OCCUPIED, Ordering::Release);
     }

@@ -1,13 +1,14 @@
 //! The stamp of a version: when it became visible.
 //!
 //! ```text
-//!  63            16 15            2 1    0
-//! |  tick (48 bit)  | sequence (14) | kind |
+//!  63            17 16            3     2      1    0
+//! |  tick (47 bit)  | sequence (14) | removal | kind |
 //! ```
 //!
 //! A version is installed [UNDECIDED](Stamp::UNDECIDED) and gets its final stamp once, by compare-and-swap, from whoever
 //! meets it first. The tick is the clock's value then; the sequence counts a key's versions inside one tick. Two kinds are
-//! for transactions: an *intent*, the descriptor's address, which becomes final or *failed*.
+//! for transactions: an *intent*, the descriptor's address, which becomes final or *failed*. Whether the version is a removal is said from
+//! the start, and stays: so one look at this word tells whether there is a value to be read.
 
 use std::fmt;
 
@@ -16,14 +17,20 @@ use crate::raw::commit::Descriptor;
 
 const KIND_BITS: u32 = 2;
 const SEQUENCE_BITS: u32 = 14;
-const TICK_SHIFT: u32 = KIND_BITS + SEQUENCE_BITS;
+const SEQUENCE_SHIFT: u32 = KIND_BITS + 1;
+const TICK_SHIFT: u32 = SEQUENCE_SHIFT + SEQUENCE_BITS;
 const KIND: u64 = (1 << KIND_BITS) - 1;
-const FINAL: u64 = 1;
+const REMOVAL: u64 = 1 << KIND_BITS;
+/// No bit of kind is set: one instruction tells.
+const FINAL: u64 = 0;
 const INTENT: u64 = 2;
 
-const _: () = assert!(align_of::<Descriptor>() > KIND as usize, "a descriptor's address leaves room for the kind");
+const FAILED: u64 = 3;
 
-const _: () = assert!(TICK_SHIFT == 16, "48 bits of ticks last 325 days at ten million snapshots a second");
+const _: () =
+    assert!(align_of::<Descriptor>() > (KIND | REMOVAL) as usize, "a descriptor's address leaves room for the rest");
+
+const _: () = assert!(TICK_SHIFT == 17, "47 bits of ticks last 162 days at ten million snapshots a second");
 
 /// The stamp word of a version.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,9 +38,9 @@ pub(crate) struct Stamp(u64);
 
 impl Stamp {
     /// Installed, and not yet visible at any time.
-    pub(crate) const UNDECIDED: Self = Self(0);
+    pub(crate) const UNDECIDED: Self = Self(1);
     /// Of a transaction that was aborted: never visible.
-    pub(crate) const FAILED: Self = Self(3);
+    pub(crate) const FAILED: Self = Self(FAILED);
     /// The last sequence number inside a tick; the next version needs a later tick.
     pub(crate) const SEQUENCE_MAX: u64 = (1 << SEQUENCE_BITS) - 1;
     /// The last tick.
@@ -41,7 +48,7 @@ impl Stamp {
 
     /// The final stamp of the `sequence`-th version of a key in `tick`.
     pub(crate) const fn at(tick: u64, sequence: u64) -> Self {
-        Self(tick << TICK_SHIFT | sequence << KIND_BITS | FINAL)
+        Self(tick << TICK_SHIFT | sequence << SEQUENCE_SHIFT | FINAL)
     }
 
     pub(crate) const fn from_word(word: u64) -> Self {
@@ -53,11 +60,36 @@ impl Stamp {
     }
 
     pub(crate) const fn from_version(version: Version) -> Self {
-        Self(version.as_u64() << KIND_BITS | FINAL)
+        Self(version.as_u64() << SEQUENCE_SHIFT | FINAL)
+    }
+
+    /// The same stamp, of a removal.
+    pub(crate) const fn of_removal(self) -> Self {
+        Self(self.0 | REMOVAL)
+    }
+
+    /// This stamp for the version of which the other one was seen: of a removal if that one is.
+    pub(crate) const fn after(self, seen: Self) -> Self {
+        Self(self.0 | seen.0 & REMOVAL)
+    }
+
+    /// Whether the version says that the key was removed.
+    pub(crate) const fn is_removal(self) -> bool {
+        self.0 & REMOVAL != 0
+    }
+
+    /// Whether it is final, and the version has a value.
+    #[inline]
+    pub(crate) const fn has_value(self) -> bool {
+        self.0 & (KIND | REMOVAL) == FINAL
     }
 
     pub(crate) const fn is_final(self) -> bool {
         self.0 & KIND == FINAL
+    }
+
+    pub(crate) const fn is_failed(self) -> bool {
+        self.0 & KIND == FAILED
     }
 
     /// As undecided as the transaction of this descriptor.
@@ -67,7 +99,7 @@ impl Stamp {
 
     /// The descriptor of the transaction by which the version stands or falls.
     pub(crate) fn descriptor(self) -> Option<*const Descriptor> {
-        let address = (self.0 & !KIND) as usize;
+        let address = (self.0 & !(KIND | REMOVAL)) as usize;
         (self.0 & KIND == INTENT).then(|| std::ptr::with_exposed_provenance(address))
     }
 
@@ -76,11 +108,11 @@ impl Stamp {
     }
 
     pub(crate) const fn sequence(self) -> u64 {
-        self.0 >> KIND_BITS & Self::SEQUENCE_MAX
+        self.0 >> SEQUENCE_SHIFT & Self::SEQUENCE_MAX
     }
 
     pub(crate) const fn version(self) -> Version {
-        Version::from_u64(self.0 >> KIND_BITS)
+        Version::from_u64(self.0 >> SEQUENCE_SHIFT)
     }
 }
 
@@ -89,7 +121,7 @@ impl fmt::Debug for Stamp {
         match self.0 & KIND {
             FINAL => write!(f, "{}.{}", self.tick(), self.sequence()),
             INTENT => write!(f, "intent"),
-            _ if *self == Self::FAILED => write!(f, "failed"),
+            FAILED => write!(f, "failed"),
             _ => write!(f, "undecided"),
         }
     }
@@ -107,5 +139,17 @@ mod tests {
         assert_eq!((Stamp::FAILED.descriptor(), stamp.descriptor()), (None, None));
         assert!(Stamp::at(7, Stamp::SEQUENCE_MAX).version() < Stamp::at(8, 0).version());
         assert_eq!(Stamp::from_version(stamp.version()), stamp);
+    }
+
+    #[test]
+    fn a_removal_stays_one() {
+        for stamp in [Stamp::at(7, 1), Stamp::UNDECIDED, Stamp::FAILED] {
+            let removal = stamp.of_removal();
+            assert!(removal.is_removal() && !stamp.is_removal() && !removal.has_value());
+            assert_eq!((removal.version(), removal.is_final()), (stamp.version(), stamp.is_final()));
+            assert_eq!(Stamp::at(8, 0).after(removal), Stamp::at(8, 0).of_removal());
+            assert_eq!(Stamp::at(8, 0).after(stamp), Stamp::at(8, 0));
+        }
+        assert!(Stamp::at(7, 1).has_value() && !Stamp::UNDECIDED.has_value() && !Stamp::FAILED.has_value());
     }
 }

@@ -69,9 +69,20 @@ impl<V> VersionNode<V> {
         if header.is_tombstone() {
             return None;
         }
+        // SAFETY: (1) and (2) from the caller, (3) no tombstone.
+        Some(unsafe { Self::value_there(header) })
+    }
+
+    /// The value of a version that is known to have one.
+    ///
+    /// # Safety
+    /// 1. and 2. as for [`value`](Self::value).
+    /// 3. The version is no tombstone.
+    #[inline]
+    pub(crate) unsafe fn value_there<'g>(header: &VersionHeader) -> &'g V {
         let node = ptr::from_ref(header).cast::<Self>();
-        // SAFETY: (1) gives the type, (2) the lifetime; a version that is no tombstone has its value from the start.
-        Some(unsafe { (*node).value.assume_init_ref() })
+        // SAFETY: (1) gives the type, (2) the lifetime; a version that is no tombstone has its value from the start (3).
+        unsafe { (*node).value.assume_init_ref() }
     }
 
     /// Takes back a version that was never published, with its value.

@@ -8,8 +8,8 @@ use crate::hash::HashKey;
 /// 1.6 seconds without a frame, and a store can crash 16 million times before its clock is at its end.
 pub(crate) const TICKS_RESERVED: u64 = 1 << 24;
 
-/// No tick from here on is given out: a stamp has 48 bits for it, and an opening needs room for some frames.
-pub(crate) const TICKS_END: u64 = (1 << 48) - (1 << 32);
+/// No tick from here on is given out: a stamp has 47 bits for it, and an opening needs room for some frames.
+pub(crate) const TICKS_END: u64 = (1 << 47) - (1 << 32);
 
 /// What a store is on disk.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,7 @@ use crate::raw::commit::status::State;
 use crate::raw::component::{Component, ErasedKey};
 use crate::raw::engine::Worker;
 use crate::raw::era::Retired;
-use crate::raw::slot::SlotHeader;
+use crate::raw::slot::{self, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
 
@@ -137,7 +137,7 @@ impl<'g> Worker<'g> {
             let latest = chain::latest(write.slot(), &self.engine.clock);
             let (expected, replaced, was_present) = match latest {
                 Latest::Purged => return Err(number),
-                Latest::Empty => (ptr::null_mut(), None, false),
+                Latest::Empty => (slot::empty(), None, false),
                 Latest::Version(newest) => (newest.address(), Some(newest.stamp), !newest.version.is_tombstone()),
             };
             let is_as_seen = match checks {
@@ -157,7 +157,7 @@ impl<'g> Worker<'g> {
             }
             write.own_version().set_prev(expected);
             (write.expected, write.replaced, write.was_present) = (expected, replaced, was_present);
-            if expected.is_null() && counts_births {
+            if replaced.is_none() && counts_births {
                 born.push(write.component);
             }
         }
@@ -169,13 +169,13 @@ impl<'g> Worker<'g> {
     fn replace_one(&self, write: Access) -> bool {
         // SAFETY: slots and components live as long as the store.
         let (component, slot) = unsafe { (&*write.component, &*write.slot) };
-        let seen = match (ptr::NonNull::new(write.expected), write.replaced) {
-            (Some(version), Some(stamp)) => {
-                // SAFETY: met under this pin.
-                let version = unsafe { version.as_ref() };
+        let seen = match write.replaced {
+            Some(stamp) => {
+                // SAFETY: a version, met under this pin.
+                let version = unsafe { &*write.expected };
                 Latest::Version(Newest { version, stamp })
             }
-            _ => Latest::Empty,
+            None => Latest::Empty,
         };
         self.replace(component, slot, seen, write.version).is_ok()
     }
@@ -183,7 +183,8 @@ impl<'g> Worker<'g> {
     /// Makes a committed transaction's versions final, tells whoever wants to be told, and prunes.
     fn conclude(&self, descriptor: &Descriptor, intent: Stamp, tick: u64) {
         for write in descriptor.writes() {
-            write.own_version().finalize(intent, tick);
+            let version = write.own_version();
+            version.finalize(intent.after(version.stamp()), tick);
         }
         let wanted = self.engine.desk.wanted();
         for write in descriptor.writes() {
@@ -208,7 +209,9 @@ impl<'g> Worker<'g> {
     /// Takes back an aborted transaction's versions.
     fn undo(&self, descriptor: &Descriptor, intent: Stamp) {
         for write in descriptor.writes() {
-            write.own_version().conclude(intent, Stamp::FAILED);
+            let version = write.own_version();
+            let seen = version.stamp();
+            version.conclude(intent.after(seen), Stamp::FAILED.after(seen));
         }
         self.record.clear();
         let may_come_late = descriptor.status().is_helped() && rule::holds(Rule::RetireFailedWhenSafe);
