@@ -5,14 +5,15 @@ use std::fmt;
 use std::hash::Hash;
 
 use crate::map::{Map, MapPin};
+use crate::raw::backlog::WaitsFor;
 use crate::raw::place::Place;
 use crate::raw::slot::SlotHeader;
 use crate::{Conflict, Version, Versioned};
 
 /// A key of a map, looked up once: reads and writes through it need no hashing and no search. See [`MapPin::handle`].
 ///
-/// `Send` and `Sync`, and holds no pin: it may be kept for as long as you like. A key that was removed and has come back is found
-/// again, by one lookup; so a handle never shows another key's value, and never loses a write.
+/// `Send` and `Sync`, and holds no pin: it may be kept for as long as you like. While it is there, the key's place in the map stays: also
+/// when the key is removed, so that it is found when it comes back; some dozen bytes and the key.
 ///
 /// # Consistency
 /// Every operation is the map's own, on this key: linearizable.
@@ -23,10 +24,9 @@ use crate::{Conflict, Version, Versioned};
 /// # Panics
 /// Every operation that takes a pin panics if the pin is of another map.
 pub struct Handle<K, V> {
-    map: Map<K, V>,
-    key: K,
-    hash: u64,
-    place: Place,
+    pub(crate) map: Map<K, V>,
+    pub(crate) key: K,
+    pub(crate) place: Place,
 }
 
 impl<K, V> MapPin<'_, K, V>
@@ -60,10 +60,9 @@ where
         K: std::borrow::Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.hash(key);
-        let slot = self.find_hashed(hash, key)?;
+        let slot = self.find_hashed(self.hash(key), key)?;
         self.versioned_at(slot)?;
-        Some(Handle { map: self.map().clone(), key: self.key_of(slot).clone(), hash, place: Place::new(slot) })
+        Some(Handle { map: self.map().clone(), key: self.key_of(slot).clone(), place: Place::new(slot) })
     }
 }
 
@@ -96,7 +95,7 @@ where
 
     #[cold]
     fn find_again<'p>(&self, pin: &'p MapPin<'_, K, V>) -> Option<&'p SlotHeader> {
-        let slot = pin.find_hashed(self.hash, &self.key)?;
+        let slot = pin.find_hashed(pin.hash(&self.key), &self.key)?;
         self.place.set(slot);
         Some(slot)
     }
@@ -104,7 +103,7 @@ where
     /// Returns the key's value.
     ///
     /// # Cost
-    /// Two cache misses at most: the key's slot, and the value if it lies elsewhere.
+    /// Two cache misses at most: the key's slot, and the value if it lies elsewhere. A small value lies in the slot.
     ///
     /// # Examples
     /// See [`MapPin::handle`].
@@ -147,9 +146,9 @@ where
     /// # }
     /// ```
     pub fn put(&self, pin: &MapPin<'_, K, V>, value: V) -> Version {
-        let slot = self.slot(pin).unwrap_or_else(|| pin.slot_for_hashed(self.hash, self.key.clone()));
+        let slot = self.slot(pin).unwrap_or_else(|| pin.slot_for_hashed(pin.hash(&self.key), self.key.clone()));
         let (version, found) = pin.put_at(slot, value);
-        if !std::ptr::eq(slot, found) {
+        if self.place.slot().is_none() {
             self.place.set(found);
         }
         version
@@ -242,6 +241,15 @@ where
     /// ```
     pub fn remove<'p>(&self, pin: &'p MapPin<'_, K, V>) -> Option<Versioned<'p, V>> {
         pin.remove_at(self.slot(pin)?, |_| true)
+    }
+}
+
+impl<K, V> Drop for Handle<K, V> {
+    fn drop(&mut self) {
+        let pin = self.map.pin();
+        if let Some(slot) = self.place.give_up() {
+            pin.worker().enqueue(self.map.component(), slot, WaitsFor::Look);
+        }
     }
 }
 

@@ -8,13 +8,14 @@ use std::rc::Rc;
 pub use crate::raw::ordered::model::{OrderedKey, OrderedKeys};
 pub use crate::sync::collector::collect_garbage;
 
-use crate::Store;
 use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::era::{RetireQueue, Retired};
+use crate::raw::place::Place;
 use crate::raw::session::SESSIONS;
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::table::{Inserted, Position};
+use crate::{Handle, Map, Store};
 
 /// Ends the calling thread's sessions now. The thread's end does the same, but under loom only after whoever joins it may have
 /// gone on.
@@ -42,6 +43,11 @@ pub fn move_era(store: &Store) {
     let engine = store.engine();
     let session = engine.session();
     engine.eras.advance(&session.pin());
+}
+
+/// A handle of a key, as it is when the key's slot could not be held.
+pub fn unheld(map: &Map<u64, u64>, key: u64) -> Handle<u64, u64> {
+    Handle { map: map.clone(), key, place: Place::empty() }
 }
 
 /// The table of a map without its versions: numbers, each its own hash.

@@ -389,9 +389,10 @@ where
     pub(crate) fn versioned_at<'p>(&'p self, slot: &'p SlotHeader) -> Option<Versioned<'p, V>> {
         let head = slot.head().1;
         match chain::plain(head) {
-            // SAFETY: as in `seen`; its stamp says that it has a value.
             Some(newest) => {
-                Some(Versioned::new(unsafe { VersionNode::value_there(newest.version) }, newest.stamp.version()))
+                // SAFETY: as in `seen`; its stamp says that it has a value.
+                let value = unsafe { VersionNode::value_there(newest.version) };
+                Some(Versioned::new(value, newest.stamp.version()))
             }
             None => self.versioned_from(head),
         }

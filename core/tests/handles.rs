@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use stillpoint::{Handle, Map, Store, Version};
@@ -282,4 +283,66 @@ fn closures_that_panic_leave_handles_and_maps_usable() {
     drop(pin);
     while store.maintain() {}
     assert_eq!(census.live(), 100);
+}
+
+#[test]
+fn a_removed_key_keeps_its_slot_until_its_last_handle_has_gone() {
+    let store = Store::new();
+    let map = store.map::<u64, u64>("map").unwrap();
+    map.pin().put(1, 10);
+    let (first, second) = (map.pin().handle(&1).unwrap(), map.pin().handle(&1).unwrap());
+    map.pin().remove(&1);
+    let slots = || {
+        while store.maintain() {}
+        store.stats().slots
+    };
+    assert_eq!(slots(), 1);
+    drop(first);
+    assert_eq!((slots(), second.get(&map.pin())), (1, None));
+    second.put(&map.pin(), 11);
+    assert_eq!(map.pin().remove(&1).map(|had| *had), Some(11));
+    assert_eq!(slots(), 1);
+    drop(second);
+    assert_eq!((slots(), store.stats().purged), (0, 1));
+}
+
+#[test]
+fn handles_come_and_go_beside_removals_on_many_threads() {
+    let store = Store::new();
+    let map = store.map::<u64, u64>("map").unwrap();
+    thread::scope(|scope| {
+        for seed in 0..3 {
+            let (store, map) = (&store, &map);
+            scope.spawn(move || {
+                let mut random = Random::new(seed);
+                let mut kept = Vec::new();
+                for round in 0..20_000 {
+                    let key = random.below(8);
+                    match random.below(6) {
+                        0 | 1 => _ = map.pin().put(key, key),
+                        2 => _ = map.pin().remove(&key),
+                        3 => kept.extend(map.pin().handle(&key)),
+                        4 => kept.truncate(kept.len() / 2),
+                        _ => kept.iter().for_each(|handle| {
+                            let pin = map.pin();
+                            assert!(handle.get(&pin).is_none_or(|value| value == handle.key()));
+                        }),
+                    }
+                    if round % 64 == 0 {
+                        store.maintain();
+                    }
+                }
+            });
+        }
+    });
+    (0..8).for_each(|key| _ = map.pin().remove(&key));
+    // What ended threads left comes to light with the end of their thread-locals, which a scope does not wait for.
+    for _ in 0..1_000 {
+        while store.maintain() {}
+        if store.stats().slots == 0 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!((store.stats().slots, map.len()), (0, 0));
 }

@@ -3,7 +3,7 @@
 #![cfg(loom)]
 
 use loom::sync::Arc;
-use stillpoint::internals::collect_garbage;
+use stillpoint::internals::{collect_garbage, unheld};
 use stillpoint::{Handle, Map, Store};
 use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
 
@@ -12,8 +12,10 @@ const OTHER: u64 = 2;
 const ANOTHER: &str = "a handle shows another key's value";
 const LOST: &str = "a write through a handle is lost";
 
-/// A store that reclaims, and a handle of a key whose slot was freed: the next new key gets it.
-fn freed() -> (Store, Map<u64, u64>, Handle<u64, u64>) {
+const LEFT: &str = "a removed key is never purged, although its last handle has gone";
+
+/// A store that reclaims, and a handle of a key that was removed, behind everything that purges.
+fn removed() -> (Store, Map<u64, u64>, Handle<u64, u64>) {
     collect_garbage();
     let (store, [map]) = store_of(["map"]);
     map.pin().put(KEY, 1);
@@ -23,11 +25,11 @@ fn freed() -> (Store, Map<u64, u64>, Handle<u64, u64>) {
     (store, map, handle)
 }
 
-/// A handle's key was purged, and its slot comes to another key beside a read through the handle.
+/// A new key comes beside a read through the handle of a removed one: it gets another slot.
 #[test]
 fn a_handle_never_shows_another_key() {
     explore(2, || {
-        let (_store, map, handle) = freed();
+        let (_store, map, handle) = removed();
         let writer = spawn({
             let map = map.clone();
             move || map.pin().put(OTHER, 3)
@@ -39,30 +41,32 @@ fn a_handle_never_shows_another_key() {
     });
 }
 
-twin!(another_key_without_a_look_at_the_generation:
-    a_handle_never_shows_another_key without PlaceChecksGeneration, ANOTHER);
+twin!(another_key_when_a_held_slot_is_purged: a_handle_never_shows_another_key without HeldStays, ANOTHER);
 
-/// A read through a handle beside everything that takes its slot away: removal, purge, reuse.
+/// A handle is made beside everything that takes its slot away: removal, purge, reuse.
 #[test]
-fn a_handle_of_a_key_that_goes_shows_it_or_nothing() {
+fn a_handle_that_is_made_beside_a_purge_shows_its_key_or_nothing() {
     explore(2, || {
         collect_garbage();
         let (store, [map]) = store_of(["map"]);
         map.pin().put(KEY, 1);
-        let handle = map.pin().handle(&KEY).expect("the key is there");
-        map.pin().remove(&KEY);
-        let reader = spawn({
+        let maker = spawn({
             let map = map.clone();
-            move || assert_eq!(handle.get(&map.pin()), None, "{ANOTHER}")
+            move || map.pin().handle(&KEY)
         });
+        map.pin().remove(&KEY);
+        while store.maintain() {}
+        let handle = join(maker);
         while store.maintain() {}
         map.pin().put(OTHER, 3);
-        join(reader);
+        if let Some(handle) = handle {
+            assert_eq!(handle.get(&map.pin()), None, "{ANOTHER}");
+        }
     });
 }
 
-twin!(another_key_when_the_generation_is_read_before_the_head:
-    a_handle_of_a_key_that_goes_shows_it_or_nothing without HeadBeforeGeneration, ANOTHER);
+twin!(another_key_when_a_slot_is_held_that_is_being_purged:
+    a_handle_that_is_made_beside_a_purge_shows_its_key_or_nothing without NoHoldOncePurging, ANOTHER);
 
 /// A write through a handle beside the purge of its slot.
 #[test]
@@ -87,26 +91,43 @@ fn a_write_through_a_handle_survives_a_purge() {
     });
 }
 
-/// Two threads find the key again through one handle, while a third key has its first slot.
+/// A handle goes beside the purge that it keeps off.
 #[test]
-fn a_handle_that_finds_its_key_again_is_read_whole() {
+fn a_removed_key_is_purged_when_its_last_handle_has_gone() {
     explore(2, || {
-        let (store, map, handle) = freed();
-        // The freed slot goes to the other key, whose generation is that of the key's new slot after one more round.
-        map.pin().put(OTHER, 3);
-        map.pin().put(KEY + 2, 9);
-        map.pin().remove(&(KEY + 2));
+        collect_garbage();
+        let (store, [map]) = store_of(["map"]);
+        map.pin().put(KEY, 1);
+        let handle = map.pin().handle(&KEY).expect("the key is there");
+        map.pin().remove(&KEY);
+        let last = spawn(move || drop(handle));
         while store.maintain() {}
-        map.pin().put(KEY, 2);
-        let handle = Arc::new(handle);
-        let other = spawn({
-            let (map, handle) = (map.clone(), Arc::clone(&handle));
-            move || assert_eq!(handle.get(&map.pin()), Some(&2), "{ANOTHER}")
-        });
-        assert_eq!(handle.get(&map.pin()), Some(&2), "{ANOTHER}");
-        join(other);
+        join(last);
+        while store.maintain() {}
+        assert_eq!(store.stats().purged, 1, "{LEFT}");
     });
 }
 
-twin!(another_key_when_a_place_is_read_in_parts:
-    a_handle_that_finds_its_key_again_is_read_whole without PlaceReadWhole, ANOTHER);
+twin!(never_purged_when_the_last_holder_does_not_pay:
+    a_removed_key_is_purged_when_its_last_handle_has_gone without LastHolderPays, LEFT);
+
+/// Two threads find the key again through one handle that holds nothing.
+#[test]
+fn a_handle_finds_its_key_again_by_two_threads_at_once() {
+    explore(2, || {
+        collect_garbage();
+        let (store, [map]) = store_of(["map"]);
+        map.pin().put(KEY, 1);
+        let handle = Arc::new(unheld(&map, KEY));
+        let other = spawn({
+            let (map, handle) = (map.clone(), Arc::clone(&handle));
+            move || assert_eq!(handle.get(&map.pin()), Some(&1), "{ANOTHER}")
+        });
+        assert_eq!(handle.get(&map.pin()), Some(&1), "{ANOTHER}");
+        join(other);
+        drop(handle);
+        map.pin().remove(&KEY);
+        while store.maintain() {}
+        assert_eq!(store.stats().purged, 1, "{LEFT}");
+    });
+}

@@ -1,91 +1,79 @@
 //! Places: where a handle found its key, kept without a pin.
 //!
 //! # Words
-//! A *place* is a slot's address and the slot's generation then. It pins nothing: the slot may be purged, freed, and used for
-//! another key. Slots are type-stable, so the address always points at a slot header.
+//! A place *holds* a slot: the slot counts its holders, and is not purged while it has any. So the slot is the key's for as long as the
+//! place is there, and a look needs no check: no generation, no key, no other cache line than the slot's. A place that could not
+//! hold its key's slot is empty; whoever looks finds the key in the table, and has the place hold what it has found.
 //!
 //! # Steps
-//! - **Look** (pinned): read address and generation, together; read the slot's head, then its generation. The slot is the key's if
-//!   the head is a version and the generation is the same; else the key must be looked up.
-//! - **Set** (pinned, with a slot that the table shows): by whoever found the key again, if nobody else is at it.
+//! Holders, PURGING and OWED stand in one word of the slot's side, its *state*.
+//! - **Hold** (pinned, with a slot that the table shows): count one more, if PURGING is not set.
+//! - **Purge** (with the right to prune): if there are no holders, set PURGING; then swing the head, or take PURGING away if that has
+//!   changed. If there are, set OWED, and leave the slot to the last of them.
+//! - **Release**: count one less. The last one takes OWED away, and puts the slot into the backlog if it was set.
 //!
-//! # Why a look never takes another key's slot
-//! A slot goes version → PURGED → unlinked → retired → freed (its generation moves) → used again (its head is empty, then a
-//! version). Take a look with the generation of an earlier use. Either the slot was retired before the look's pin, early enough
-//! to be freed under it, or not.
-//! - If it was, the head that the look loads is PURGED, empty, or a version of a later use. The first two are refused. A version was
-//!   published by a thread that had met the slot in its later use, so after it was freed: the generation, *read after the head*,
-//!   shows it.
-//! - If it was not, the slot is not freed under the pin. It either is still in the use that the place speaks of, or has left it
-//!   before the pin, and then both head and generation show it.
+//! # Why a slot that is held is not freed
+//! Holding and setting PURGING are compare-and-swaps of one word, of which one comes first. If that is the hold, the purge sees it. If it is
+//! the purge, the hold is refused, or the head had changed and PURGING has gone again. A purged slot keeps PURGING until it is freed,
+//! which it is not under the pin of who found it in the table.
 //!
-//! Address and generation are two words. A *turn* is odd while they change, and moves with each change, so a look knows whether
-//! what it has read belongs together. One that is not sure looks the key up; it never waits.
+//! # Why a slot that was held is purged at last
+//! A purge that is kept off sets OWED on a state with holders. The last of them comes later in the state's order, and sees it.
 
 use std::ptr;
 
-use crate::raw::slot::{Head, SlotHeader};
-use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
-
-/// In a turn: address and generation are being changed.
-const CHANGING: u64 = 1;
+use crate::raw::slot::SlotHeader;
+use crate::sync::{AtomicPtr, Ordering};
 
 /// Where a key was found.
 pub(crate) struct Place {
-    turn: AtomicU64,
+    /// A slot that is held, or null. Set once.
     slot: AtomicPtr<SlotHeader>,
-    generation: AtomicU64,
 }
 
 impl Place {
+    /// A place that holds nothing.
+    pub(crate) fn empty() -> Self {
+        Self { slot: AtomicPtr::new(ptr::null_mut()) }
+    }
+
     /// The place of a slot that the table shows. The caller is pinned.
     pub(crate) fn new(slot: &SlotHeader) -> Self {
-        Self {
-            turn: AtomicU64::new(0),
-            slot: AtomicPtr::new(ptr::from_ref(slot).cast_mut()),
-            generation: AtomicU64::new(slot.generation()),
-        }
+        let place = Self::empty();
+        place.set(slot);
+        place
     }
 
-    /// The slot, if it still holds a version of the key. The caller is pinned for `'g`, and keeps the store.
+    /// The slot, if it is held. The caller keeps the store.
     #[inline]
     pub(crate) fn slot<'g>(&self) -> Option<&'g SlotHeader> {
-        // Acquire [PLACE-2]: with Release [PLACE-1]: both words are at least as new as the turn.
-        let turn = self.turn.load(Ordering::Acquire);
-        // Acquire [PLACE-3]: with Release [PLACE-4] in `set`: who reads a word of a change sees below that the turn has moved.
+        // Acquire [PLACE-2]: with AcqRel [PLACE-1]: what whoever found the slot had seen of it is seen.
         let slot = self.slot.load(Ordering::Acquire);
-        let generation = self.generation.load(Ordering::Acquire);
-        // Relaxed: ordered behind the two loads above, which acquire.
-        let is_whole = turn & CHANGING == 0 && self.turn.load(Ordering::Relaxed) == turn;
-        if !is_whole && rule::holds(Rule::PlaceReadWhole) {
-            return None;
-        }
-        // SAFETY: set from a slot of a component that the caller keeps; its memory is type-stable.
-        let slot = unsafe { &*slot };
-        let checked_early = !rule::holds(Rule::HeadBeforeGeneration) && slot.generation() == generation;
-        // Acquire [HEAD-2]: with AcqRel [HEAD-1]: see above.
-        let Head::Version(_) = slot.head().1 else { return None };
-        let is_same = checked_early || slot.generation() == generation || !rule::holds(Rule::PlaceChecksGeneration);
-        is_same.then_some(slot)
+        // SAFETY: a slot of a component that the caller keeps; its memory is type-stable.
+        unsafe { slot.as_ref() }
     }
 
-    /// Says that the key is in another slot, which the table shows. The caller is pinned. Does nothing if another is saying so.
+    /// Says that the key is in a slot, which the table shows. The caller is pinned. Does nothing if the place has one already, or if
+    /// the slot is about to be purged.
     pub(crate) fn set(&self, slot: &SlotHeader) {
-        let generation = slot.generation();
-        // Relaxed: a hint; the compare-and-swap decides.
-        let turn = self.turn.load(Ordering::Relaxed);
-        if turn & CHANGING != 0 {
+        if !slot.hold() {
             return;
         }
-        // Acquire [PLACE-2]: the last change stands before this one.
-        if self.turn.compare_exchange(turn, turn + 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            return;
+        let held = ptr::from_ref(slot).cast_mut();
+        // AcqRel [PLACE-1]: mate of Acquire [PLACE-2].
+        let has_one = self.slot.compare_exchange(ptr::null_mut(), held, Ordering::AcqRel, Ordering::Relaxed).is_err();
+        if has_one {
+            let is_owed = slot.release_hold();
+            debug_assert!(!is_owed, "the place holds the same slot, since its key has no other");
         }
-        // Release [PLACE-4]: the odd turn stands before them. Mate: Acquire [PLACE-3].
-        self.slot.store(ptr::from_ref(slot).cast_mut(), Ordering::Release);
-        self.generation.store(generation, Ordering::Release);
-        // Release [PLACE-1]: mate of Acquire [PLACE-2].
-        self.turn.store(turn + 2, Ordering::Release);
+    }
+
+    /// Gives the slot up; returns it if it is to be put into the backlog. The caller is pinned, and keeps the store.
+    pub(crate) fn give_up<'g>(&mut self) -> Option<&'g SlotHeader> {
+        // Acquire [PLACE-2]: as in `slot`.
+        let slot = self.slot.swap(ptr::null_mut(), Ordering::Acquire);
+        // SAFETY: as in `slot`.
+        let slot = unsafe { slot.as_ref() }?;
+        slot.release_hold().then_some(slot)
     }
 }

@@ -8,14 +8,14 @@ use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::pruning::Pruning;
 use crate::raw::registry::LiveView;
-use crate::raw::slot::{self, Head, PruneRight, SlotHeader};
+use crate::raw::slot::{self, Head, PruneRight, Purge, SlotHeader};
 use crate::sync::rule::{self, Rule};
 use crate::sync::{Ordering, fence};
 use crate::tuning;
 
 impl<'g> Worker<'g> {
     /// Leaves a slot to be looked at again, and works off more than that adds.
-    pub(super) fn enqueue(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) {
+    pub(crate) fn enqueue(&self, component: &Component, slot: &SlotHeader, waits_for: WaitsFor) {
         if self.put_in_backlog(component, slot, waits_for) {
             self.work_off(tuning::BACKLOG_STEP);
         }
@@ -215,10 +215,15 @@ impl<'g> Worker<'g> {
 
     /// Puts a slot out of use if its head still is what was seen, a tombstone or empty, and hands the right back if not.
     fn purge_by_right(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) -> Purged {
-        if rule::holds(Rule::PurgeByHead) && !slot.purge(seen) {
-            slot.abandon_prune();
-            // Somebody who has asked for a look meanwhile asks no more.
-            return Purged::Busy;
+        let purge = if rule::holds(Rule::PurgeByHead) { slot.purge(seen) } else { Purge::Done };
+        match purge {
+            Purge::Done => {}
+            Purge::Held if slot.end_prune() => return Purged::Held,
+            Purge::Held | Purge::Changed => {
+                slot.abandon_prune();
+                // Somebody who has asked for a look meanwhile asks no more.
+                return Purged::Busy;
+            }
         }
         component.count_slot(self.record.stripe, -1);
         self.record.tally.purged.add(1);
@@ -258,6 +263,8 @@ enum Purged {
     Done,
     /// Another is at the chain, or has changed it: it must be looked at again.
     Busy,
+    /// It is held: the last holder leaves it to be looked at again.
+    Held,
 }
 
 /// What came of a look at a slot that waits.

@@ -4,7 +4,7 @@
 //! slot   head   newest version, or EMPTY, or PURGED; while the slot is free, the next free slot, which reads as PURGED
 //!        key
 //!        rooms  for two small versions, if values are such
-//! side   state  | generation (48) | flags (16) |
+//! side   state  | generation (40) | holders (16) | flags (8) |
 //!        hash   of the key
 //!        rooms' word
 //! ```
@@ -20,6 +20,7 @@ use std::ptr;
 use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::VersionHeader;
 use crate::raw::page::{self, Side};
+use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, keep, kept, watch};
 
 /// Someone prunes this slot's chain.
@@ -35,8 +36,18 @@ const QUEUED_FOR_LOOK: u64 = 1 << 4;
 
 /// The slot stands in the backlog until some of its history has grown old.
 const QUEUED_FOR_TIME: u64 = 1 << 5;
+/// The slot is being purged, or was: nobody holds it any more. See [`place`](crate::raw::place).
+const PURGING: u64 = 1 << 6;
+/// A purge was kept off by holders: the last of them puts the slot into the backlog.
+const OWED: u64 = 1 << 7;
 
-const GENERATION_SHIFT: u32 = 16;
+/// One holder.
+const HOLDER: u64 = 1 << 8;
+/// All of them. More are not counted: such a slot is held for good.
+const HOLDERS: u64 = 0xFFFF << 8;
+
+/// A slot is freed once in some microseconds at most: a holder of a generation would have to stay for a month to see it again.
+const GENERATION_SHIFT: u32 = 24;
 
 /// Set in a head that is no version's address.
 const NO_VERSION: usize = 1;
@@ -65,6 +76,16 @@ pub(crate) enum Head<'g> {
     Purged,
     /// The newest version, decided or not.
     Version(&'g VersionHeader),
+}
+
+/// The outcome of putting a slot out of use.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Purge {
+    Done,
+    /// The head has changed.
+    Changed,
+    /// It is held: the last holder sees to it.
+    Held,
 }
 
 /// The outcome of asking for the right to prune.
@@ -145,9 +166,64 @@ impl SlotHeader {
         self.head.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Puts the slot out of use if `seen` still is its head.
-    pub(crate) fn purge(&self, seen: *mut VersionHeader) -> bool {
-        self.replace_head(seen, purged())
+    /// Puts the slot out of use if `seen` still is its head, and nobody holds it. Only for the slot's one pruner.
+    pub(crate) fn purge(&self, seen: *mut VersionHeader) -> Purge {
+        let state = &self.side().state;
+        let mut before = state.load(Ordering::Relaxed);
+        loop {
+            let is_held = before & HOLDERS != 0 && rule::holds(Rule::HeldStays);
+            let mark = if is_held { OWED } else { PURGING };
+            // AcqRel [HOLD-1]: who holds the slot after all sees what stood in it; who released it last has done with it; and who
+            // releases it later sees the tombstone.
+            match state.compare_exchange(before, before | mark, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if is_held => return Purge::Held,
+                Ok(_) => break,
+                Err(other) => before = other,
+            }
+        }
+        if self.replace_head(seen, purged()) {
+            return Purge::Done;
+        }
+        // Relaxed: it says no more than that the slot may be held again.
+        state.fetch_and(!PURGING, Ordering::Relaxed);
+        Purge::Changed
+    }
+
+    /// Keeps the slot from being purged; `false` if it is being. The caller is pinned, and the table shows the slot.
+    pub(crate) fn hold(&self) -> bool {
+        let state = &self.side().state;
+        let mut before = state.load(Ordering::Relaxed);
+        loop {
+            if before & PURGING != 0 && rule::holds(Rule::NoHoldOncePurging) {
+                return false;
+            }
+            if before & HOLDERS == HOLDERS {
+                return true;
+            }
+            // AcqRel [HOLD-1].
+            match state.compare_exchange(before, before + HOLDER, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(other) => before = other,
+            }
+        }
+    }
+
+    /// Ends a hold; `true` if the slot is to be put into the backlog.
+    pub(crate) fn release_hold(&self) -> bool {
+        let state = &self.side().state;
+        let mut before = state.load(Ordering::Relaxed);
+        loop {
+            if before & HOLDERS == HOLDERS {
+                return false;
+            }
+            let is_owed = before & HOLDERS == HOLDER && before & OWED != 0;
+            let after = (before & if is_owed { !OWED } else { !0 }) - HOLDER;
+            // AcqRel [HOLD-1].
+            match state.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return is_owed && rule::holds(Rule::LastHolderPays),
+                Err(other) => before = other,
+            }
+        }
     }
 
     /// The hash of the key, [trimmed](crate::sync::trimmed).

@@ -70,12 +70,12 @@ pub enum Rule {
     KeepTombstoneOverBase,
     /// A restored entry comes in only where no version exists.
     RestoreOnlyWhereEmpty,
-    /// A handle's slot is used only in the generation that it was found in.
-    PlaceChecksGeneration,
-    /// A handle reads its slot's head before its generation.
-    HeadBeforeGeneration,
-    /// A handle's slot and generation are used only if they were read together.
-    PlaceReadWhole,
+    /// A slot is not purged while a handle holds it.
+    HeldStays,
+    /// A slot that is being purged is not held any more.
+    NoHoldOncePurging,
+    /// The last holder of a slot whose purge was kept off leaves it in the backlog.
+    LastHolderPays,
     /// A sleeper looks once more after it was enlisted, before it sleeps.
     LookAfterEnlisting,
     /// A fence stands between a sleeper's being counted and its last look.
