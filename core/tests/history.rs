@@ -561,6 +561,28 @@ fn versions_name_their_transactions() {
     assert_eq!(cut.changes(&plain).next().map(|change| change.transaction), Some(None), "it keeps no history");
 }
 
+/// A rollback of two maps removed a new key from the one where it met it, and not from the other, where it had looked before that came.
+#[test]
+fn a_key_that_comes_between_two_rollbacks_of_a_transaction_goes_from_both_or_none() {
+    let store = Store::new();
+    let [left, right] = ["left", "right"].map(|name| {
+        store.map_with(name, MapOptions::<u64, u64>::new().history(History::last(64))).expect("a fresh name")
+    });
+    let past = store.at(store.tick()).unwrap();
+    let mut has_come = false;
+    let back = store.transact(|tx| {
+        let changed = tx.rollback_all(&left, &past)?;
+        if !has_come {
+            left.pin().put(1, 10);
+            right.pin().put(1, 10);
+            has_come = true;
+        }
+        Ok(changed + tx.rollback_all(&right, &past)?)
+    });
+    let held = left.pin().get(&1).copied();
+    assert_eq!((held, back.unwrap()), (right.pin().get(&1).copied(), if held.is_some() { 0 } else { 2 }));
+}
+
 /// Two maps that always hold the same go back together, beside whoever writes them, and beside those who look.
 #[test]
 fn maps_go_back_in_one_step() {
