@@ -1,16 +1,17 @@
 //! Consumers of changes: what the persister stands on.
 
 use std::fmt;
-use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::index::Hashed;
-use crate::raw::engine::Engine;
+use crate::index::Index;
+use crate::raw::chain::VersionHeader;
+use crate::raw::engine::{Engine, Worker};
 use crate::raw::notes::{Lag, Scope};
 use crate::raw::slot::{Slot, SlotHeader};
+use crate::raw::unread::Reading;
 use crate::raw::version::VersionNode;
 use crate::readable::Readable;
-use crate::{Snapshot, TransactionId, Version};
+use crate::{Snapshot, TransactionId, Version, tuning};
 
 /// Asks a store, time and again, for a consistent moment and everything that has changed since the last one.
 /// See [`Store::consumer`](crate::Store::consumer).
@@ -92,6 +93,8 @@ struct Noted {
     engine: Arc<Engine>,
     hold: u64,
     slots: Vec<NotedSlot>,
+    /// If all changes are told: what keeps them, and the tick after which they came.
+    kept: Option<(Reading, u64)>,
 }
 
 // SAFETY: the slots are type-stable as long as their store, which is held, and are read under pins of their own.
@@ -113,7 +116,37 @@ impl Cut {
             .map(|slot| NotedSlot { component: unsafe { &*slot }.component(), slot })
             .collect();
         slots.sort_unstable_by_key(|noted| noted.component);
-        Ok(Self { snapshot, noted: Noted { engine: Arc::clone(engine), hold: changed.hold, slots } })
+        Ok(Self { snapshot, noted: Noted { engine: Arc::clone(engine), hold: changed.hold, slots, kept: None } })
+    }
+
+    /// The same, keeping all changes of a component after a tick.
+    pub(crate) fn keeping(mut self, reading: Reading, since: u64) -> Self {
+        self.noted.kept = Some((reading, since));
+        self
+    }
+
+    /// Visits all versions of a component that the cut keeps, those of a slot from the newest downwards. What is visited stays as long as
+    /// the cut.
+    pub(crate) fn each_version(&self, component: u16, mut visit: impl FnMut(&SlotHeader, &VersionHeader)) {
+        let Some((_, since)) = &self.noted.kept else { return };
+        let engine = self.snapshot.engine();
+        for noted in self.slots_of(component).chunks(tuning::SCAN_STEP) {
+            let session = engine.session();
+            let guard = session.pin();
+            let worker = Worker::new(engine, &session, &guard);
+            for noted in noted {
+                // SAFETY: type-stable as long as the store.
+                let slot = unsafe { &*noted.slot };
+                worker.between(slot, *since, self.tick()).for_each(|version| visit(slot, version));
+            }
+        }
+    }
+
+    fn slots_of(&self, component: u16) -> &[NotedSlot] {
+        let slots = &self.noted.slots;
+        let from = slots.partition_point(|noted| noted.component < component);
+        let until = slots.partition_point(|noted| noted.component <= component);
+        &slots[from..until]
     }
 
     /// The cut's tick: that of its snapshot.
@@ -140,22 +173,17 @@ impl Cut {
     ///
     /// # Examples
     /// See [`Store::consumer`](crate::Store::consumer).
-    pub fn changes<'c, K, V, M>(&'c self, map: &'c M) -> impl Iterator<Item = Change<'c, K, V>> + use<'c, K, V, M>
+    pub fn changes<'c, K, V, I, M>(&'c self, map: &'c M) -> impl Iterator<Item = Change<'c, K, V>> + use<'c, K, V, I, M>
     where
-        K: Hash + Eq + Clone + Send + Sync + 'static,
+        K: Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
-        M: Readable<K, V, Hashed>,
+        I: Index<K>,
+        M: Readable<K, V, I>,
     {
         let map = map.map();
         let id = map.component().id();
-        let own: &[NotedSlot] = if Arc::ptr_eq(self.snapshot.engine(), map.engine()) {
-            let slots = &self.noted.slots;
-            let from = slots.partition_point(|noted| noted.component < id);
-            let until = slots.partition_point(|noted| noted.component <= id);
-            &slots[from..until]
-        } else {
-            &[]
-        };
+        let is_own = Arc::ptr_eq(self.snapshot.engine(), map.engine());
+        let own = if is_own { self.slots_of(id) } else { &[] };
         own.iter().filter_map(|noted| {
             let session = self.snapshot.engine().session();
             let _guard = session.pin();

@@ -1,6 +1,7 @@
 //! How a map finds its keys: by hash, or in order.
 
 use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::raw::engine::Worker;
 use crate::raw::ordered::Ordered;
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::table::{self, Inserted};
-use crate::sync::HashState;
+use crate::sync::{HashState, trimmed};
 
 /// Keys by their hash: [`Map`](crate::Map).
 pub struct Hashed {
@@ -92,6 +93,12 @@ pub(crate) trait Find<K>: Sized + 'static {
     /// The key's slot, made if there is none.
     fn slot_for<'g>(&self, component: &'g Component, worker: &Worker<'_>, key: K) -> &'g SlotHeader;
 
+    /// Tells keys that are some of these.
+    fn is_among(keys: Vec<K>) -> Box<dyn Fn(&K) -> bool + Send + Sync>;
+
+    /// The hashes of keys, as slots have them; none if slots have none.
+    fn hashes(&self, keys: &[K]) -> Option<HashSet<u64>>;
+
     /// Appends the slots of keys that come next, and says where to go on.
     fn step(
         &self,
@@ -120,6 +127,15 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Find<K> for Hashed {
 
     fn slot_for<'g>(&self, component: &'g Component, worker: &Worker<'_>, key: K) -> &'g SlotHeader {
         slot_for_hashed(component, worker, self.hash(&key), key)
+    }
+
+    fn is_among(keys: Vec<K>) -> Box<dyn Fn(&K) -> bool + Send + Sync> {
+        let keys: HashSet<K> = keys.into_iter().collect();
+        Box::new(move |key| keys.contains(key))
+    }
+
+    fn hashes(&self, keys: &[K]) -> Option<HashSet<u64>> {
+        Some(keys.iter().map(|key| trimmed(self.hash(key))).collect())
     }
 
     fn step(
@@ -234,6 +250,15 @@ impl<K: Ord + Clone + Send + Sync + 'static> Find<K> for Sorted<K> {
         let key: &K = unsafe { Slot::key(made) };
         let inserted = self.index.find_or_insert(key, || made, |garbage| worker.retire(garbage));
         made_or_found(component, worker, made, inserted)
+    }
+
+    fn is_among(keys: Vec<K>) -> Box<dyn Fn(&K) -> bool + Send + Sync> {
+        let keys: BTreeSet<K> = keys.into_iter().collect();
+        Box::new(move |key| keys.contains(key))
+    }
+
+    fn hashes(&self, _keys: &[K]) -> Option<HashSet<u64>> {
+        None
     }
 
     fn step(&self, _component: &Component, from: &Option<K>, found: &mut Vec<&SlotHeader>) -> Option<Option<K>> {

@@ -94,7 +94,10 @@ pub use cell::{Cell, CellPin, Loaded};
 pub use changes::{Change, Consumer, Cut};
 pub use checked::{Checked, CheckedHandle, CheckedMap, CheckedPin, Checking, Proposal, Refused, Unchecked};
 pub use error::{ComponentKind, Conflict, ForeignStore, HistoryError, RegisterError};
-pub use feed::{Batch, Cursor, CursorError, Delivery, Everything, Feed, Keys, Lagged, NextBatch, Subscriber, Topic};
+pub use feed::{
+    Batch, ChangesNotKept, Cursor, CursorError, Delivery, Every, EveryBatch, Everything, Feed, KeyChange, Keys, Lagged,
+    Newest, NextBatch, Subscriber, Telling, Tells, Topic,
+};
 pub use handle::Handle;
 pub use history::{
     Back, History, Origin, Past, PastOf, Revision, Revisions, RollbackError, RollbackOptions, RollbackStep,

@@ -10,7 +10,9 @@ use crate::History;
 use crate::checked::{Checked, Checking, Facts, Proposal, Unchecked};
 use crate::raw::component::Component;
 use crate::raw::lineage::{Keep, Recording};
+use crate::raw::unread::{Unread, WhenFull};
 use crate::time::millis_in;
+use crate::tuning::UNREAD_CHANGE_BYTES;
 
 /// What a map checks and keeps. See [`Store::map_with`](crate::Store::map_with).
 ///
@@ -44,13 +46,14 @@ use crate::time::millis_in;
 pub struct MapOptions<K, V, C = Unchecked> {
     pub(crate) checks: C,
     pub(crate) history: Option<Kept<V>>,
+    every_change: Option<(usize, WhenFull)>,
     types: PhantomData<fn(K, V)>,
 }
 
 impl<K, V> MapOptions<K, V> {
     /// No checks, and no history.
     pub fn new() -> Self {
-        Self { checks: Unchecked::default(), history: None, types: PhantomData }
+        Self { checks: Unchecked::default(), history: None, every_change: None, types: PhantomData }
     }
 }
 
@@ -80,11 +83,47 @@ impl<K, V, C> MapOptions<K, V, C> {
     {
         Self { history: Some(Kept { history, clone: V::clone }), ..self }
     }
+
+    /// Keeps every change until all who [subscribe to every change](crate::Feed::every) have read it, or more than so many bytes wait
+    /// for one of them: then that one [has lagged](crate::Lagged), and nothing is kept for it. While nobody subscribes, nothing is kept.
+    ///
+    /// Each change counts 128 bytes and the size of a value, of a removal too; what values own on the heap is not counted. At least one change is
+    /// kept.
+    ///
+    /// # Consistency
+    /// Never more is waited for: the write that would pass the bound gives the slowest subscriber up, before it returns.
+    ///
+    /// # Cost
+    /// 64 bytes more for each version, the time of day for each write, and a count that all writers share. What was read is taken out by the
+    /// subscriber that was the last to read it.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{Feed, MapOptions, Store};
+    ///
+    /// let store = Store::new();
+    /// let map = store.map_with("map", MapOptions::<u64, u64>::new().every_change(3 * (128 + 8)))?;
+    /// let mut subscriber = map.subscribe(Feed::every())?;
+    /// (0..3).for_each(|n| _ = map.pin().put(1, n));
+    /// assert_eq!(subscriber.poll()?.unwrap().len(), 3);
+    /// (0..4).for_each(|n| _ = map.pin().put(1, n));
+    /// let lagged = subscriber.poll().unwrap_err();
+    /// assert_eq!(lagged.changes, Some(4));
+    /// let still = subscriber.resync(); // and on from here
+    /// assert_eq!(still.get(&map, &1), Some(&3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn every_change(self, bytes_max: usize) -> Self {
+        Self { every_change: Some((bytes_max, WhenFull::GiveUp)), ..self }
+    }
 }
 
 impl<K, V, C: Checking<K, V>> MapOptions<K, V, C> {
     fn with<D>(self, check: impl FnOnce(Checked<K, V, C::Delta>) -> D) -> MapOptions<K, V, D> {
-        MapOptions { checks: check(self.checks.checks()), history: self.history, types: PhantomData }
+        let Self { checks, history, every_change, .. } = self;
+        MapOptions { checks: check(checks.checks()), history, every_change, types: PhantomData }
     }
 
     /// Lets a write pass only if the validator does, which sees what the key holds and what it would hold. Of several validators, all must;
@@ -148,15 +187,53 @@ impl<K, V, C: Checking<K, V>> MapOptions<K, V, C> {
         })
     }
 
+    /// As [`every_change`](Self::every_change), but when so many bytes wait for a subscriber, writes are
+    /// [refused](crate::Refused::Unread) until it has read.
+    ///
+    /// # Consistency
+    /// Never more is waited for. A write may be refused while another one, which is refused in the end, has the last place; a transaction has
+    /// a place for each of its changes from the call that drafts it on. The removal of a key whose [time is over](Self::ttl) is never refused.
+    ///
+    /// # Progress
+    /// The one case in which a subscriber that is slow, or never read, holds up writers.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{Feed, MapOptions, Refused, Store};
+    ///
+    /// let store = Store::new();
+    /// let map = store.map_with("map", MapOptions::<u64, u64>::new().every_change_or_refuse(2 * (128 + 8)))?;
+    /// let mut subscriber = map.subscribe(Feed::every())?;
+    /// map.pin().put(1, 10)?;
+    /// map.pin().put(1, 11)?;
+    /// assert!(matches!(map.pin().put(1, 12), Err(Refused::Unread { changes: 2, .. })));
+    /// assert_eq!(subscriber.poll()?.unwrap().len(), 2);
+    /// map.pin().put(1, 12)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn every_change_or_refuse(self, bytes_max: usize) -> MapOptions<K, V, Checked<K, V, C::Delta>> {
+        let options = self.with(|checks| checks);
+        MapOptions { every_change: Some((bytes_max, WhenFull::Refuse)), ..options }
+    }
+
     /// What the map's component records, and its bound.
     pub(crate) fn shape(&self, component: Component) -> Component {
         let Facts { expires, bound } = self.checks.facts();
         let component = component.bounded(bound);
-        match self.history.as_ref().map(|kept| kept.history.keep()).or(expires.then_some(Keep::NOTHING)) {
-            Some(keep) if expires => component.recorded::<V>(Recording::of_expiring::<V>(keep)),
-            Some(keep) => component.recorded::<V>(Recording::of::<V>(keep)),
-            None => component,
-        }
+        let unread = self.every_change.map(|(bytes_max, when_full)| {
+            let changes = bytes_max / (UNREAD_CHANGE_BYTES + size_of::<V>());
+            Unread::new(changes.max(1) as u64, when_full)
+        });
+        let records = expires || unread.is_some();
+        let recording = match self.history.as_ref().map(|kept| kept.history.keep()).or(records.then_some(Keep::NOTHING))
+        {
+            Some(keep) if expires => Recording::of_expiring::<V>(keep),
+            Some(keep) => Recording::of::<V>(keep),
+            None => return component,
+        };
+        component.recorded::<V>(recording.for_readers(unread))
     }
 
     /// Lets the map hold so many keys at most.
@@ -191,6 +268,6 @@ impl<K, V, C: fmt::Debug> fmt::Debug for MapOptions<K, V, C> {
         f.debug_struct("MapOptions")
             .field("checks", &self.checks)
             .field("history", &self.history.as_ref().map(|kept| kept.history))
-            .finish()
+            .finish_non_exhaustive()
     }
 }

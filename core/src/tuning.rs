@@ -141,5 +141,9 @@ pub(crate) const WAITING_KEY_BYTES: usize = 128;
 /// Bytes that may wait for a subscriber unless it says otherwise: some hundred thousand keys.
 pub(crate) const FEED_BYTES: usize = 16 << 20;
 
+/// Bytes that a change counts, besides its value, which waits for those who are told every change: what its version says of itself, and
+/// what is noted of its key.
+pub(crate) const UNREAD_CHANGE_BYTES: usize = 128;
+
 /// Slots that a snapshot's iterator reads under one pin: enough that their cache misses overlap.
 pub(crate) const SCAN_STEP: usize = either(64, 1);

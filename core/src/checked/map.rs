@@ -1,12 +1,11 @@
 //! A map whose writes are checked.
 
 use std::fmt;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::checked::{Checked, CheckedPin};
-use crate::index::Hashed;
-use crate::{Feed, Keys, Map, Subscriber};
+use crate::index::{Hashed, Index};
+use crate::{Cursor, CursorError, Feed, Keys, Map, Subscriber, Tells};
 
 /// A map that checks its writes: validators, a merge function, a bound on its keys. See [`Store::map_with`](crate::Store::map_with).
 ///
@@ -57,14 +56,33 @@ impl<K, V, D, I> CheckedMap<K, V, D, I> {
     }
 }
 
-impl<K, V, D> CheckedMap<K, V, D>
+impl<K, V, D, I> CheckedMap<K, V, D, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
     /// Subscribes to the map's changes, from now on; see [`Map::subscribe`].
-    pub fn subscribe(&self, feed: Feed<Keys<K, V>>) -> Subscriber<Keys<K, V>> {
+    ///
+    /// # Errors
+    /// As [`Map::subscribe`].
+    pub fn subscribe<M: Tells<Keys<K, V, I>>>(
+        &self,
+        feed: Feed<Keys<K, V, I>, M>,
+    ) -> M::Subscribed<Subscriber<Keys<K, V, I>, M>> {
         self.map.subscribe(feed)
+    }
+
+    /// Subscribes to the map's changes after a cursor; see [`Map::resume`].
+    ///
+    /// # Errors
+    /// As [`Map::resume`].
+    pub fn resume<M: Tells<Keys<K, V, I>>>(
+        &self,
+        feed: Feed<Keys<K, V, I>, M>,
+        cursor: Cursor,
+    ) -> Result<Subscriber<Keys<K, V, I>, M>, CursorError> {
+        self.map.resume(feed, cursor)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::map::MapPin;
 use crate::raw::chain::Latest;
 use crate::raw::lineage::{ChangeKind, Mark, NEVER};
 use crate::raw::slot::SlotHeader;
+use crate::raw::unread::Unread;
 use crate::time::millis_in;
 use crate::{Version, Versioned};
 
@@ -321,6 +322,10 @@ where
                 let Some(value) = new else { unreachable!("a key that goes needs no place") };
                 return Err(Refused::Full { keys_max: self.checks.bound(), value });
             };
+            let promise = match self.pin.map().component().unread().map(Unread::promise).transpose() {
+                Ok(promise) => promise,
+                Err(changes) => return Err(Refused::Unread { changes, value: new }),
+            };
             // Only what was let pass makes a slot. It was judged as an absent key's.
             let made = match slot {
                 Some(slot) if !matches!(seen, Latest::Purged) => Ok(slot),
@@ -340,6 +345,7 @@ where
             match self.pin.try_install(into, seen, self.pin.pending_marked(into, new, mark)) {
                 Ok(new) => {
                     place.settle();
+                    drop(promise);
                     self.pin.worker().tidy();
                     return Ok(Written { old, new: Some(new) });
                 }

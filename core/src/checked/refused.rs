@@ -30,6 +30,14 @@ pub enum Refused<V> {
         /// The value that was not written.
         value: V,
     },
+    /// Whoever subscribes to every change of the map has not read so many of them, which is as many as may wait. Write again when they were
+    /// read.
+    Unread {
+        /// How many changes wait.
+        changes: u64,
+        /// The value that was not written; `None` if the key was to be removed.
+        value: Option<V>,
+    },
     /// A conditional write found something else than it expected. Look, and decide anew.
     Conflict {
         /// The version that the key has; `None` if it is absent.
@@ -59,7 +67,7 @@ impl<V> Refused<V> {
     /// The value that was not written, if there is one.
     pub fn into_value(self) -> Option<V> {
         match self {
-            Self::Invalid { value, .. } | Self::Transaction { value, .. } => value,
+            Self::Invalid { value, .. } | Self::Unread { value, .. } | Self::Transaction { value, .. } => value,
             Self::Declined { .. } | Self::History(_) => None,
             Self::Full { value, .. } | Self::Conflict { value, .. } | Self::Overloaded { value, .. } => Some(value),
         }
@@ -71,6 +79,7 @@ impl<V> Refused<V> {
             Self::Invalid { error, value } => Refused::Invalid { error, value: value.map(drop) },
             Self::Declined { error } => Refused::Declined { error },
             Self::Full { keys_max, value: _ } => Refused::Full { keys_max, value: () },
+            Self::Unread { changes, value } => Refused::Unread { changes, value: value.map(drop) },
             Self::Conflict { actual, value: _ } => Refused::Conflict { actual, value: () },
             Self::History(error) => Refused::History(error),
             Self::Overloaded { overload, value: _ } => Refused::Overloaded { overload, value: () },
@@ -85,6 +94,7 @@ impl<V> fmt::Debug for Refused<V> {
             Self::Invalid { error, .. } => f.debug_struct("Invalid").field("error", error).finish_non_exhaustive(),
             Self::Declined { error } => f.debug_struct("Declined").field("error", error).finish(),
             Self::Full { keys_max, .. } => f.debug_struct("Full").field("keys_max", keys_max).finish_non_exhaustive(),
+            Self::Unread { changes, .. } => f.debug_struct("Unread").field("changes", changes).finish_non_exhaustive(),
             Self::Conflict { actual, .. } => f.debug_struct("Conflict").field("actual", actual).finish_non_exhaustive(),
             Self::History(error) => f.debug_tuple("History").field(error).finish(),
             Self::Overloaded { overload, .. } => {
@@ -104,6 +114,9 @@ impl<V> fmt::Display for Refused<V> {
             Self::Declined { error } => write!(f, "there was nothing to write: {error}"),
             Self::Full { keys_max, .. } => {
                 write!(f, "the map holds {keys_max} keys, as many as it may: remove one first")
+            }
+            Self::Unread { changes, .. } => {
+                write!(f, "{changes} changes wait to be read, as many as may: write again when a subscriber has read")
             }
             Self::Conflict { actual: Some(version), .. } => {
                 write!(f, "the key is at version {version}: read it and try again")
@@ -135,7 +148,7 @@ impl<V> Error for Refused<V> {
             Self::History(error) => Some(error),
             Self::Overloaded { overload, .. } => Some(overload),
             Self::Transaction { error, .. } => Some(error),
-            Self::Full { .. } | Self::Conflict { .. } => None,
+            Self::Full { .. } | Self::Unread { .. } | Self::Conflict { .. } => None,
         }
     }
 }

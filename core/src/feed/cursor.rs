@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::feed::ChangesNotKept;
+
 /// Up to where a subscriber has been told: everything that a snapshot with this tick shows.
 ///
 /// Belongs to one store, and goes on being good as long as the store lives: see [`Map::resume`](crate::Map::resume).
@@ -73,18 +75,27 @@ pub enum CursorError {
         /// The store's clock.
         now: u64,
     },
+    /// The map does not keep every change.
+    NotKept(ChangesNotKept),
 }
 
 impl fmt::Display for CursorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherStore => write!(f, "the cursor belongs to another store: subscribe anew, from a snapshot"),
+            Self::NotKept(error) => error.fmt(f),
             Self::Ahead { tick, now } => write!(f, "the cursor's tick {tick} has not come, the clock is at {now}"),
         }
     }
 }
 
 impl Error for CursorError {}
+
+impl From<ChangesNotKept> for CursorError {
+    fn from(error: ChangesNotKept) -> Self {
+        Self::NotKept(error)
+    }
+}
 
 /// A subscriber has missed changes: all that came after a cursor. [`Subscriber::resync`](crate::Subscriber::resync) goes on from a
 /// snapshot, without a gap.
@@ -93,15 +104,23 @@ impl Error for CursorError {}
 pub struct Lagged {
     /// Up to here everything was told; of what changed later, nothing was.
     pub since: Cursor,
-    /// How many keys had changed when the bound was reached; zero if it was not, and the cursor that was resumed at is too old.
+    /// How many keys had changed when the bound was reached; zero if it was not, and the cursor that was resumed at is too old, and for a
+    /// feed of every change.
     pub keys: usize,
+    /// How many changes the map has seen since, which were not told: for a feed of every change, unless the cursor that it resumed at is too
+    /// old. Exact if nobody writes meanwhile; a write that is under way counts or does not.
+    pub changes: Option<u64>,
 }
 
 impl fmt::Display for Lagged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = self.since.tick;
         match self.keys {
-            0 => write!(f, "removals after tick {since} are no longer known: go on from a snapshot"),
+            _ if self.changes.is_some() => {
+                let changes = self.changes.unwrap_or(0);
+                write!(f, "{changes} changes after tick {since} were not told: go on from a snapshot")
+            }
+            0 => write!(f, "what changed after tick {since} is no longer known: go on from a snapshot"),
             keys => write!(f, "{keys} keys and more have changed after tick {since}, untold: go on from a snapshot"),
         }
     }

@@ -8,11 +8,16 @@
 //! that wait. Only if something waits, a snapshot is taken.
 
 mod cursor;
+mod every;
 mod options;
+mod reader;
 mod subscriber;
+mod telling;
 mod topic;
 
 pub use cursor::{Cursor, CursorError, Lagged};
+pub use every::{EveryBatch, KeyChange};
 pub use options::{Delivery, Feed};
 pub use subscriber::{NextBatch, Subscriber};
+pub use telling::{ChangesNotKept, Every, Newest, Telling, Tells};
 pub use topic::{Batch, Everything, Keys, Topic};

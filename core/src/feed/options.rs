@@ -1,10 +1,11 @@
 //! What a subscriber is to be told, and how.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::hash::Hash;
+use std::marker::PhantomData;
 
 use crate::feed::topic::{Keys, Topic};
+use crate::feed::{Every, Newest};
+use crate::index::Index;
 use crate::tuning::{FEED_BYTES, WAITING_KEY_BYTES};
 
 /// What a [`Subscriber`](crate::Subscriber) is to be told, and how. For [`Map::subscribe`](crate::Map::subscribe) and
@@ -26,10 +27,11 @@ use crate::tuning::{FEED_BYTES, WAITING_KEY_BYTES};
 /// # Ok(())
 /// # }
 /// ```
-pub struct Feed<T> {
+pub struct Feed<T, M = Newest> {
     pub(crate) topic: T,
     pub(crate) delivery: Delivery,
     bytes_max: usize,
+    telling: PhantomData<fn() -> M>,
 }
 
 /// What becomes of a batch that a subscriber was given.
@@ -39,20 +41,14 @@ pub enum Delivery {
     /// It was told: what it has does not come again, whatever becomes of the batch.
     #[default]
     AtMostOnce,
-    /// What it has comes again, in its newest state, until it is [acknowledged](crate::Subscriber::acknowledge).
+    /// What it has comes again, of a feed of newest values in its newest state, until it is [acknowledged](crate::Subscriber::acknowledge).
     AtLeastOnce,
 }
 
-impl<T: Topic> Feed<T> {
+impl<T: Topic> Feed<T, Newest> {
     /// Each key's newest value: a key that changed several times since the last batch is told once.
     pub fn latest() -> Self {
-        Self { topic: T::default(), delivery: Delivery::default(), bytes_max: FEED_BYTES }
-    }
-
-    /// What becomes of a batch; at most once, unless told otherwise.
-    #[must_use]
-    pub fn delivery(self, delivery: Delivery) -> Self {
-        Self { delivery, ..self }
+        Self::new()
     }
 
     /// How much memory what waits for the subscriber may take, and with it the traces of removed keys that are kept for it: a key counts
@@ -64,21 +60,75 @@ impl<T: Topic> Feed<T> {
     pub fn bytes_max(self, bytes_max: usize) -> Self {
         Self { bytes_max, ..self }
     }
+}
+
+impl<T: Topic> Feed<T, Every> {
+    /// Every change, one by one, with its time, kind, origin and transaction: of a map that keeps them until they are read. See
+    /// [`MapOptions::every_change`](crate::MapOptions::every_change).
+    ///
+    /// # Consistency
+    /// Each change is told in one batch, those of a key in their order, and none is left out. What became visible together, as the changes of a
+    /// transaction do, is in one batch.
+    ///
+    /// # Progress
+    /// A subscriber that is slow holds up no writer of a map that gives it up: it [has lagged](crate::Lagged) then. A map that was built to
+    /// refuse does so with writes, until the subscriber has read.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{Feed, MapOptions, Store};
+    ///
+    /// let store = Store::new();
+    /// let orders = store.map_with("orders", MapOptions::<u64, &str>::new().every_change(1 << 20))?;
+    /// let mut subscriber = orders.subscribe(Feed::every())?;
+    /// orders.pin().put(1, "new");
+    /// let paid = store.transact(|tx| {
+    ///     tx.put(&orders, 1, "paid")?;
+    ///     tx.put(&orders, 2, "new")?;
+    ///     Ok(tx.id())
+    /// })?;
+    /// orders.pin().remove(&1);
+    ///
+    /// let batch = subscriber.poll()?.unwrap();
+    /// let of_first: Vec<_> = batch.iter().filter(|change| *change.key == 1).map(|change| change.value.copied()).collect();
+    /// assert_eq!(of_first, [Some("new"), Some("paid"), None]);
+    /// assert_eq!(batch.iter().filter(|change| change.transaction == Some(paid)).count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn every() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Topic, M> Feed<T, M> {
+    fn new() -> Self {
+        Self { topic: T::default(), delivery: Delivery::default(), bytes_max: FEED_BYTES, telling: PhantomData }
+    }
+
+    /// What becomes of a batch; at most once, unless told otherwise.
+    #[must_use]
+    pub fn delivery(self, delivery: Delivery) -> Self {
+        Self { delivery, ..self }
+    }
 
     pub(crate) fn waiting_max(&self) -> usize {
         (self.bytes_max / WAITING_KEY_BYTES).max(1)
     }
 }
 
-impl<K, V> Feed<Keys<K, V>>
+impl<K, V, I, M> Feed<Keys<K, V, I>, M>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
-    /// Only these keys. Others cost the subscriber nothing, and do not count towards its bound.
+    /// Only these keys. Of a feed of newest values, others cost the subscriber nothing, and do not count towards its bound, if the map
+    /// finds its keys by hash.
     #[must_use]
     pub fn keys(mut self, keys: impl IntoIterator<Item = K>) -> Self {
-        self.topic.keys = Some(keys.into_iter().collect::<HashSet<K>>());
+        self.topic.keys = Some(keys.into_iter().collect());
         self
     }
 
@@ -103,7 +153,7 @@ where
     }
 }
 
-impl<T> fmt::Debug for Feed<T> {
+impl<T, M> fmt::Debug for Feed<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut feed = f.debug_struct("Feed");
         feed.field("delivery", &self.delivery).field("bytes_max", &self.bytes_max).finish_non_exhaustive()

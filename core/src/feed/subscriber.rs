@@ -2,29 +2,25 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::feed::{Cursor, CursorError, Delivery, Everything, Feed, Keys, Lagged, Topic};
-use crate::raw::chain::Latest;
-use crate::raw::component::Component;
-use crate::raw::engine::{Engine, Worker};
-use crate::raw::notes::{Lag, Scope};
-use crate::raw::slot::SlotHeader;
-use crate::raw::table::Position;
+use crate::feed::reader::{Reader, Terms};
+use crate::feed::{ChangesNotKept, Cursor, CursorError, Everything, Feed, Keys, Lagged, Newest, Telling, Tells, Topic};
+use crate::index::Index;
+use crate::raw::notes::Scope;
 use crate::raw::waiters::Interest;
-use crate::sync::{Ordering, fence, trimmed};
 use crate::wait::{Sleeper, deadline};
-use crate::{Cut, Map, Snapshot, Store};
+use crate::{Map, Snapshot, Store};
 
 /// Is told what changes: asked, waited for, or awaited. See [`Map::subscribe`] and [`Store::subscribe`].
 ///
 /// # Consistency
-/// Each batch leads from the moment of the last one to its own: of every key that changed in between it has the newest value, and
-/// nothing else. A key's values come in order, and what became visible together is in one batch.
+/// Each batch leads from the moment of the last one to its own: of every key that changed in between it has the newest value, or
+/// [every change](Feed::every), and nothing else. A key's values come in order, and what became visible together is in one batch.
 ///
 /// # Progress
 /// A subscriber that is slow, or never read, holds up no writer. What waits for it is bounded in bytes; beyond that it has
@@ -34,148 +30,18 @@ use crate::{Cut, Map, Snapshot, Store};
 /// # Cost
 /// A write that is the first to its key since the last batch is noted, as for every consumer of changes. Reading costs what has
 /// changed, not the size of the map. Whoever sleeps is woken by the next write, which is a system call of the writer's.
-pub struct Subscriber<T: Topic> {
+pub struct Subscriber<T: Topic, M: Tells<T> = Newest> {
     reader: Reader,
     sleeper: Sleeper,
     topic: Arc<T>,
     source: T::Source,
+    telling: PhantomData<fn() -> M>,
 }
 
-/// A subscriber without its topic.
-struct Reader {
-    engine: Arc<Engine>,
-    /// The consumer's number at the desk.
-    id: u64,
-    /// The component that it is told of; all, if it is none.
-    only: Option<u16>,
-    delivery: Delivery,
-    /// The tick up to which batches were handed out.
-    handed: u64,
-    /// The tick up to which nothing comes again.
-    acknowledged: u64,
-}
-
-impl Reader {
-    fn register(engine: &Arc<Engine>, delivery: Delivery, since: u64, scope: Scope, waiting_max: usize) -> Self {
-        let only = scope.component;
-        let id = engine.desk.register(&engine.records, since, scope, waiting_max);
-        Self { engine: Arc::clone(engine), id, only, delivery, handed: since, acknowledged: since }
-    }
-
-    /// A reader that is told everything from now on.
-    fn start(engine: &Arc<Engine>, delivery: Delivery, scope: Scope, waiting_max: usize) -> Self {
-        let mut reader = Self::register(engine, delivery, 0, scope, waiting_max);
-        reader.resync();
-        reader
-    }
-
-    /// A reader that is told everything after a tick.
-    fn resume(engine: &Arc<Engine>, delivery: Delivery, since: u64, scope: Scope, waiting_max: usize) -> Self {
-        let reader = Self::register(engine, delivery, since, scope, waiting_max);
-        // From here on writers note what they write, and removals after `since` keep their trace. What was written before is seen by a
-        // walk behind this snapshot, which moves the clock; what is written later is noted.
-        drop(Snapshot::take(Arc::clone(engine)));
-        if reader.misses_nothing_since(since) {
-            for component in reader.components() {
-                engine.desk.tell(reader.id, changed_since(engine, &component, since));
-            }
-        }
-        reader
-    }
-
-    /// The components that it is told of.
-    fn components(&self) -> impl Iterator<Item = Arc<Component>> {
-        let only = self.only;
-        self.engine.components().into_iter().filter(move |component| only.is_none_or(|only| only == component.id()))
-    }
-
-    /// Whether all removals after a tick have left a trace, which is kept by now; else the reader lags.
-    fn misses_nothing_since(&self, since: u64) -> bool {
-        // SeqCst fence [PURGE-2]: the floor stands before the look at what is forgotten. Mate: [PURGE-1].
-        fence(Ordering::SeqCst);
-        let remembers = self.components().all(|component| component.remembers_since(since));
-        if !remembers {
-            self.engine.desk.lag(self.id);
-        }
-        remembers
-    }
-
-    fn cursor(&self, tick: u64) -> Cursor {
-        Cursor::new(self.engine.identity, tick)
-    }
-
-    /// What has changed, if anything has.
-    fn look<B>(&mut self, read: impl Fn(Cut) -> Option<B>) -> Option<Result<B, Lagged>> {
-        let engine = &self.engine;
-        {
-            let session = engine.session();
-            let _guard = session.pin();
-            if !engine.desk.has_news(&engine.records, &engine.clock, self.id) {
-                return None;
-            }
-        }
-        if let Some(since) = engine.desk.hold_again(self.id) {
-            self.misses_nothing_since(since);
-        }
-        let cut = match Cut::take(&self.engine, self.id) {
-            Ok(cut) => cut,
-            Err(Lag { since, slots }) => return Some(Err(Lagged { since: self.cursor(since), keys: slots })),
-        };
-        let tick = cut.tick();
-        self.handed = tick;
-        if self.delivery == Delivery::AtMostOnce {
-            self.acknowledge(tick);
-        }
-        let batch = read(cut);
-        if batch.is_none() {
-            // Of all that is not acknowledged, nothing is of interest.
-            self.acknowledge(tick);
-        }
-        batch.map(Ok)
-    }
-
-    fn acknowledge(&mut self, tick: u64) {
-        self.acknowledged = self.acknowledged.max(tick);
-        self.engine.desk.acknowledge(self.id, tick);
-    }
-
-    fn resync(&mut self) -> Snapshot {
-        self.engine.desk.start_anew(self.id);
-        let snapshot = Snapshot::take(Arc::clone(&self.engine));
-        self.handed = snapshot.tick();
-        self.acknowledge(snapshot.tick());
-        snapshot
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.engine.desk.deregister(&self.engine.records, self.id);
-    }
-}
-
-/// The slots of a component whose newest version is later than a tick.
-fn changed_since(engine: &Arc<Engine>, component: &Component, since: u64) -> Vec<*mut SlotHeader> {
-    let (mut changed, mut position) = (Vec::new(), Some(Position::START));
-    while let Some(from) = position {
-        let session = engine.session();
-        let guard = session.pin();
-        let worker = Worker::new(engine, &session, &guard);
-        let mut slots = Vec::new();
-        position = component.table.step(from, &mut slots);
-        let is_later = |slot: &&SlotHeader| match worker.read(slot) {
-            Latest::Version(newest) => newest.stamp.tick() > since,
-            Latest::Empty | Latest::Purged => false,
-        };
-        changed.extend(slots.into_iter().filter(is_later).map(|slot| std::ptr::from_ref(slot).cast_mut()));
-    }
-    changed
-}
-
-impl<T: Topic> Subscriber<T> {
+impl<T: Topic, M: Tells<T>> Subscriber<T, M> {
     fn new(reader: Reader, interest: Interest, topic: Arc<T>, source: T::Source) -> Self {
         let sleeper = Sleeper::new(&reader.engine, interest);
-        Self { reader, sleeper, topic, source }
+        Self { reader, sleeper, topic, source, telling: PhantomData }
     }
 
     /// Returns what has changed, if anything has.
@@ -188,9 +54,9 @@ impl<T: Topic> Subscriber<T> {
     ///
     /// # Examples
     /// See [`Map::subscribe`].
-    pub fn poll(&mut self) -> Result<Option<T::Batch>, Lagged> {
+    pub fn poll(&mut self) -> Result<Option<M::Batch>, Lagged> {
         let Self { reader, topic, source, .. } = self;
-        reader.look(|cut| T::batch(topic, source, cut)).transpose()
+        reader.look(|cut| M::batch(topic, source, cut)).transpose()
     }
 
     /// Waits until something has changed, and returns it.
@@ -214,7 +80,7 @@ impl<T: Topic> Subscriber<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn wait(&mut self) -> Result<T::Batch, Lagged> {
+    pub fn wait(&mut self) -> Result<M::Batch, Lagged> {
         loop {
             if let Some(batch) = self.wait_until(None) {
                 return batch;
@@ -238,13 +104,13 @@ impl<T: Topic> Subscriber<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn wait_for(&mut self, time: Duration) -> Result<Option<T::Batch>, Lagged> {
+    pub fn wait_for(&mut self, time: Duration) -> Result<Option<M::Batch>, Lagged> {
         self.wait_until(deadline(time)).transpose()
     }
 
-    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Result<T::Batch, Lagged>> {
-        let Self { reader, sleeper, topic, source } = self;
-        sleeper.sleep(deadline, || reader.look(|cut| T::batch(topic, source, cut)))
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Result<M::Batch, Lagged>> {
+        let Self { reader, sleeper, topic, source, .. } = self;
+        sleeper.sleep(deadline, || reader.look(|cut| M::batch(topic, source, cut)))
     }
 
     /// What has changed, once anything has: a future. Needs no runtime, and may be dropped at any time.
@@ -267,7 +133,7 @@ impl<T: Topic> Subscriber<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn next_batch(&mut self) -> NextBatch<'_, T> {
+    pub fn next_batch(&mut self) -> NextBatch<'_, T, M> {
         NextBatch(self)
     }
 
@@ -275,9 +141,9 @@ impl<T: Topic> Subscriber<T> {
     ///
     /// # Errors
     /// As [`poll`](Self::poll).
-    pub fn poll_next_batch(&mut self, context: &Context<'_>) -> Poll<Result<T::Batch, Lagged>> {
-        let Self { reader, sleeper, topic, source } = self;
-        sleeper.poll(context, || reader.look(|cut| T::batch(topic, source, cut)))
+    pub fn poll_next_batch(&mut self, context: &Context<'_>) -> Poll<Result<M::Batch, Lagged>> {
+        let Self { reader, sleeper, topic, source, .. } = self;
+        sleeper.poll(context, || reader.look(|cut| M::batch(topic, source, cut)))
     }
 
     /// Where the subscriber stands: up to here everything was told, and acknowledged where that is asked for.
@@ -288,7 +154,7 @@ impl<T: Topic> Subscriber<T> {
         self.reader.cursor(self.reader.acknowledged)
     }
 
-    /// Says that everything up to a batch has been dealt with: it does not come again. For [`Delivery::AtLeastOnce`].
+    /// Says that everything up to a batch has been dealt with: it does not come again. For [`AtLeastOnce`](crate::Delivery::AtLeastOnce).
     ///
     /// # Errors
     /// [`CursorError`] if the cursor is not of a batch that this subscriber has been given.
@@ -340,7 +206,7 @@ impl<T: Topic> Subscriber<T> {
     }
 }
 
-impl<T: Topic> fmt::Debug for Subscriber<T> {
+impl<T: Topic, M: Tells<T>> fmt::Debug for Subscriber<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut subscriber = f.debug_struct("Subscriber");
         subscriber.field("delivery", &self.reader.delivery).field("cursor", &self.cursor()).finish_non_exhaustive()
@@ -349,34 +215,34 @@ impl<T: Topic> fmt::Debug for Subscriber<T> {
 
 /// What has changed, once anything has. See [`Subscriber::next_batch`].
 #[must_use = "a future does nothing unless it is polled"]
-pub struct NextBatch<'s, T: Topic>(&'s mut Subscriber<T>);
+pub struct NextBatch<'s, T: Topic, M: Tells<T> = Newest>(&'s mut Subscriber<T, M>);
 
-impl<T: Topic> Future for NextBatch<'_, T> {
-    type Output = Result<T::Batch, Lagged>;
+impl<T: Topic, M: Tells<T>> Future for NextBatch<'_, T, M> {
+    type Output = Result<M::Batch, Lagged>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.get_mut().0.poll_next_batch(context)
     }
 }
 
-impl<T: Topic> Drop for NextBatch<'_, T> {
+impl<T: Topic, M: Tells<T>> Drop for NextBatch<'_, T, M> {
     fn drop(&mut self) {
         self.0.sleeper.end();
     }
 }
 
-impl<T: Topic> fmt::Debug for NextBatch<'_, T> {
+impl<T: Topic, M: Tells<T>> fmt::Debug for NextBatch<'_, T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("NextBatch").field(&self.0).finish()
     }
 }
 
 #[cfg(feature = "stream")]
-impl<T: Topic> futures_core::Stream for Subscriber<T>
+impl<T: Topic, M: Tells<T>> futures_core::Stream for Subscriber<T, M>
 where
     Self: Unpin,
 {
-    type Item = Result<T::Batch, Lagged>;
+    type Item = Result<M::Batch, Lagged>;
 
     /// Never ends; after [`Lagged`] it says so again until [`resync`](Subscriber::resync) is called.
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -384,8 +250,12 @@ where
     }
 }
 
+fn everything(feed: &Feed<Everything>) -> Terms {
+    Terms { scope: Scope::default(), delivery: feed.delivery, waiting_max: feed.waiting_max(), every: None }
+}
+
 impl Store {
-    /// Subscribes to the changes of all maps and cells, from now on. A batch is a [`Cut`], which is asked for the changes of each.
+    /// Subscribes to the changes of all maps and cells, from now on. A batch is a [`Cut`](crate::Cut), which is asked for the changes of each.
     ///
     /// # Examples
     /// ```
@@ -403,7 +273,7 @@ impl Store {
     /// # }
     /// ```
     pub fn subscribe(&self, feed: Feed<Everything>) -> Subscriber<Everything> {
-        let reader = Reader::start(self.engine(), feed.delivery, Scope::default(), feed.waiting_max());
+        let reader = Reader::start(self.engine(), everything(&feed));
         Subscriber::new(reader, Interest::Everything, Arc::new(feed.topic), ())
     }
 
@@ -414,17 +284,23 @@ impl Store {
     pub fn resume(&self, feed: Feed<Everything>, cursor: Cursor) -> Result<Subscriber<Everything>, CursorError> {
         let engine = self.engine();
         let since = cursor.tick_in(engine.identity, engine.clock.now())?;
-        let reader = Reader::resume(engine, feed.delivery, since, Scope::default(), feed.waiting_max());
+        let reader = Reader::resume(engine, everything(&feed), since);
         Ok(Subscriber::new(reader, Interest::Everything, Arc::new(feed.topic), ()))
     }
 }
 
-impl<K, V> Map<K, V>
+impl<K, V, I> Map<K, V, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
-    /// Subscribes to the map's changes, from now on. To begin with what is there, see [`Subscriber::resync`].
+    /// Subscribes to the map's changes, from now on: to each key's newest value, or to every change. To begin with what is there, see
+    /// [`Subscriber::resync`].
+    ///
+    /// # Errors
+    /// [`ChangesNotKept`], if every change is asked for, and the map was not built to keep them. Newest values are there for every map: then a
+    /// subscriber is returned, and no error.
     ///
     /// # Examples
     /// ```
@@ -441,12 +317,16 @@ where
     /// changes.sort();
     /// assert_eq!(changes, [("a", Some(2)), ("b", None)]);
     /// assert!(subscriber.poll()?.is_none());
+    /// assert!(map.subscribe(Feed::every()).is_err()); // not what the map was built for
     /// # Ok(())
     /// # }
     /// ```
-    pub fn subscribe(&self, feed: Feed<Keys<K, V>>) -> Subscriber<Keys<K, V>> {
-        let reader = Reader::start(self.engine(), feed.delivery, self.scope(&feed), feed.waiting_max());
-        self.subscriber(reader, feed)
+    pub fn subscribe<M: Tells<Keys<K, V, I>>>(
+        &self,
+        feed: Feed<Keys<K, V, I>, M>,
+    ) -> M::Subscribed<Subscriber<Keys<K, V, I>, M>> {
+        let made = self.terms(&feed).map(|terms| self.subscriber(Reader::start(self.engine(), terms), feed));
+        M::subscribed(made)
     }
 
     /// Subscribes to the map's changes after a cursor, which another subscriber has reached, also one that has gone.
@@ -455,8 +335,9 @@ where
     /// A walk over the map, once.
     ///
     /// # Errors
-    /// [`CursorError`] if the cursor is not of this store. If it is too old, so that removals after it are no longer known, the first
-    /// [`poll`](Subscriber::poll) says that the subscriber has [`Lagged`].
+    /// [`CursorError`] if the cursor is not of this store. If it is too old, so that what came after it is no longer known, the first
+    /// [`poll`](Subscriber::poll) says that the subscriber has [`Lagged`]: newest values are known as long as no removal was forgotten; every change
+    /// as long as another subscriber wants it, or the map's [history](crate::History) keeps it.
     ///
     /// # Examples
     /// ```
@@ -472,20 +353,37 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn resume(&self, feed: Feed<Keys<K, V>>, cursor: Cursor) -> Result<Subscriber<Keys<K, V>>, CursorError> {
+    pub fn resume<M: Tells<Keys<K, V, I>>>(
+        &self,
+        feed: Feed<Keys<K, V, I>, M>,
+        cursor: Cursor,
+    ) -> Result<Subscriber<Keys<K, V, I>, M>, CursorError> {
         let engine = self.engine();
         let since = cursor.tick_in(engine.identity, engine.clock.now())?;
-        let reader = Reader::resume(engine, feed.delivery, since, self.scope(&feed), feed.waiting_max());
+        let reader = Reader::resume(engine, self.terms(&feed)?, since);
         Ok(self.subscriber(reader, feed))
     }
 
-    fn scope(&self, feed: &Feed<Keys<K, V>>) -> Scope {
-        let pin = self.pin();
-        let hashes = feed.topic.keys.as_ref().map(|keys| keys.iter().map(|key| trimmed(pin.hash(key))).collect());
-        Scope { component: Some(self.component().id()), hashes }
+    fn terms<M: Telling>(&self, feed: &Feed<Keys<K, V, I>, M>) -> Result<Terms, ChangesNotKept> {
+        let (component, delivery) = (self.component(), feed.delivery);
+        let mut scope = Scope { component: Some(component.id()), ..Scope::default() };
+        if M::EVERY {
+            // All keys: what waits is counted for the whole map, and bounded there.
+            if component.unread().is_none() {
+                return Err(ChangesNotKept { component: self.name().to_owned() });
+            }
+            return Ok(Terms { scope, delivery, waiting_max: usize::MAX, every: Some(Arc::clone(component)) });
+        }
+        scope.hashes = feed.topic.keys.as_deref().and_then(|keys| self.index().hashes(keys));
+        Ok(Terms { scope, delivery, waiting_max: feed.waiting_max(), every: None })
     }
 
-    fn subscriber(&self, reader: Reader, feed: Feed<Keys<K, V>>) -> Subscriber<Keys<K, V>> {
-        Subscriber::new(reader, Interest::Component(self.component().id()), Arc::new(feed.topic), self.clone())
+    fn subscriber<M: Tells<Keys<K, V, I>>>(
+        &self,
+        reader: Reader,
+        feed: Feed<Keys<K, V, I>, M>,
+    ) -> Subscriber<Keys<K, V, I>, M> {
+        let topic = Arc::new(feed.topic.settled());
+        Subscriber::new(reader, Interest::Component(self.component().id()), topic, self.clone())
     }
 }

@@ -1,11 +1,11 @@
 //! What a subscriber is told of: a store, or keys of a map.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::hash::Hash;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::feed::Cursor;
+use crate::index::{Hashed, Index};
 use crate::{Change, Cut, Map, Snapshot};
 
 /// What a [`Subscriber`](crate::Subscriber) is told of: [`Everything`] in a store, or [`Keys`] of a map.
@@ -24,7 +24,7 @@ pub trait Topic: Default + sealed::Sealed {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Everything {}
-    impl<K, V> Sealed for super::Keys<K, V> {}
+    impl<K, V, I> Sealed for super::Keys<K, V, I> {}
 }
 
 /// All maps and cells of a store: a subscriber reads a [`Cut`], and asks it for the changes of each.
@@ -43,39 +43,62 @@ impl Topic for Everything {
 type Test<K, V> = Box<dyn Fn(&K, Option<&V>) -> bool + Send + Sync>;
 
 /// Keys of a map, all or some: a subscriber reads a [`Batch`].
-pub struct Keys<K, V> {
-    pub(crate) keys: Option<HashSet<K>>,
+pub struct Keys<K, V, I = Hashed> {
+    /// Only these, which are a test as well once the map is known.
+    pub(crate) keys: Option<Vec<K>>,
     pub(crate) tests: Vec<Test<K, V>>,
+    index: PhantomData<fn(I)>,
 }
 
-impl<K: Hash + Eq, V> Keys<K, V> {
-    fn has(&self, change: &Change<'_, K, V>) -> bool {
-        self.keys.as_ref().is_none_or(|keys| keys.contains(change.key))
-            && self.tests.iter().all(|test| test(change.key, change.value))
+impl<K, V, I> Keys<K, V, I> {
+    /// Whether it has a change.
+    pub(super) fn has(&self, key: &K, value: Option<&V>) -> bool {
+        self.tests.iter().all(|test| test(key, value))
+    }
+
+    /// Whether it leaves anything out.
+    pub(super) fn is_choosy(&self) -> bool {
+        !self.tests.is_empty()
     }
 }
 
-impl<K, V> Default for Keys<K, V> {
+impl<K, V, I> Keys<K, V, I>
+where
+    K: 'static,
+    I: Index<K>,
+{
+    /// The same, the keys being a test.
+    pub(super) fn settled(mut self) -> Self {
+        if let Some(keys) = self.keys.take() {
+            let is_among = I::is_among(keys);
+            self.tests.insert(0, Box::new(move |key, _| is_among(key)));
+        }
+        self
+    }
+}
+
+impl<K, V, I> Default for Keys<K, V, I> {
     fn default() -> Self {
-        Self { keys: None, tests: Vec::new() }
+        Self { keys: None, tests: Vec::new(), index: PhantomData }
     }
 }
 
-impl<K, V> fmt::Debug for Keys<K, V> {
+impl<K, V, I> fmt::Debug for Keys<K, V, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys").finish_non_exhaustive()
     }
 }
 
-impl<K, V> Topic for Keys<K, V>
+impl<K, V, I> Topic for Keys<K, V, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
-    type Batch = Batch<K, V>;
-    type Source = Map<K, V>;
+    type Batch = Batch<K, V, I>;
+    type Source = Map<K, V, I>;
 
-    fn batch(this: &Arc<Self>, map: &Map<K, V>, cut: Cut) -> Option<Batch<K, V>> {
+    fn batch(this: &Arc<Self>, map: &Map<K, V, I>, cut: Cut) -> Option<Batch<K, V, I>> {
         let batch = Batch { cut, map: map.clone(), topic: Arc::clone(this) };
         let has_any = batch.iter().next().is_some();
         has_any.then_some(batch)
@@ -85,13 +108,13 @@ where
 /// What has changed in a map since the last batch, at one moment. `Send` and `Sync`.
 ///
 /// Holds its moment's snapshot: what it shows stays in memory while it is kept.
-pub struct Batch<K, V> {
+pub struct Batch<K, V, I = Hashed> {
     cut: Cut,
-    map: Map<K, V>,
-    topic: Arc<Keys<K, V>>,
+    map: Map<K, V, I>,
+    topic: Arc<Keys<K, V, I>>,
 }
 
-impl<K, V> Batch<K, V> {
+impl<K, V, I> Batch<K, V, I> {
     /// The moment that the batch leads to.
     pub fn snapshot(&self) -> &Snapshot {
         self.cut.snapshot()
@@ -103,21 +126,22 @@ impl<K, V> Batch<K, V> {
     }
 }
 
-impl<K, V> Batch<K, V>
+impl<K, V, I> Batch<K, V, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
     /// The keys that have changed, each once, with what they hold now; in no particular order.
     ///
     /// # Examples
     /// See [`Map::subscribe`].
     pub fn iter(&self) -> impl Iterator<Item = Change<'_, K, V>> {
-        self.cut.changes(&self.map).filter(|change| self.topic.has(change))
+        self.cut.changes(&self.map).filter(|change| self.topic.has(change.key, change.value))
     }
 }
 
-impl<K, V> fmt::Debug for Batch<K, V> {
+impl<K, V, I> fmt::Debug for Batch<K, V, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("map", &self.map.name()).field("tick", &self.cut.tick()).finish_non_exhaustive()
     }

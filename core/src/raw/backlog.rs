@@ -33,6 +33,8 @@ pub(crate) enum WaitsFor {
     Floor(u64),
     /// The store's time to reach this one, in milliseconds: then history may go.
     Time(u64),
+    /// The readers of every change to pass this tick.
+    Readers(u64),
     /// Nothing but a look.
     Look,
     /// A look whether it still has no version: then nobody needs it.
@@ -46,6 +48,8 @@ pub(crate) struct Block {
     snapshots: Vec<u64>,
     floor: Option<u64>,
     time: Option<u64>,
+    /// The least tick that each component's readers have to pass.
+    readers: Vec<(*const Component, u64)>,
     look: bool,
 }
 
@@ -55,6 +59,8 @@ impl Block {
         self.look
             || self.floor.is_some_and(|waited| waited <= floor)
             || self.time.is_some_and(|waited| waited <= now)
+            // SAFETY: components live as long as their store.
+            || self.readers.iter().any(|(component, waited)| *waited <= unsafe { &**component }.unread_floor())
             || !self.snapshots.iter().all(|tick| is_live(*tick))
     }
 
@@ -73,12 +79,18 @@ impl Block {
             }
             WaitsFor::Floor(tick) => self.floor = Some(self.floor.map_or(tick, |least| least.min(tick))),
             WaitsFor::Time(time) => self.time = Some(self.time.map_or(time, |least| least.min(time))),
+            WaitsFor::Readers(tick) => {
+                match self.readers.iter_mut().find(|(component, _)| *component == waiting.component) {
+                    Some((_, least)) => *least = tick.min(*least),
+                    None => self.readers.push((waiting.component, tick)),
+                }
+            }
             WaitsFor::Look | WaitsFor::Empty => self.look = true,
         }
     }
 
     fn is_full(&self) -> bool {
-        self.slots.len() >= BACKLOG_BLOCK || self.snapshots.len() >= BACKLOG_WITNESSES
+        self.slots.len() >= BACKLOG_BLOCK || self.snapshots.len().max(self.readers.len()) >= BACKLOG_WITNESSES
     }
 }
 

@@ -378,9 +378,9 @@ pub(crate) trait Pruner {
     /// `until`.
     fn witness(&mut self, from: u64, until: u64) -> Option<u64>;
 
-    /// Whether history keeps a version that so many newer ones stand above, the lowest of which is `newer`. Asked from the first version
-    /// below the head downwards, as long as the answer is yes.
-    fn keeps(&mut self, above: u64, newer: &VersionHeader) -> bool;
+    /// Whether history, or a reader of every change, keeps `older`, which so many newer ones stand above, the lowest of which is `newer`. Asked
+    /// from the first version below the head downwards, as long as the answer is yes.
+    fn keeps(&mut self, above: u64, newer: &VersionHeader, older: &VersionHeader) -> bool;
 
     /// Takes a version that was unlinked.
     fn retire(&mut self, version: *mut VersionHeader);
@@ -434,7 +434,7 @@ fn prune_once(
     let mut newer = newest.version;
     let mut pruned = Pruned::Single;
     let mut above = 1;
-    while let Some(older) = newer.prev().filter(|_| pruner.keeps(above, newer)) {
+    while let Some(older) = newer.prev().filter(|older| pruner.keeps(above, newer, older)) {
         (newer, pruned) = (older, Pruned::Kept);
         above += 1;
     }

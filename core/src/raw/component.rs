@@ -16,7 +16,8 @@ use crate::raw::page::PageLayout;
 use crate::raw::rooms::RoomLayout;
 use crate::raw::slot::{Head, Slot, SlotHeader};
 use crate::raw::stamp::Stamp;
-use crate::raw::table::Table;
+use crate::raw::table::{Position, Table};
+use crate::raw::unread::Unread;
 use crate::raw::version::VersionNode;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicI64, AtomicU64, Ordering, watch};
@@ -62,6 +63,9 @@ pub(crate) trait Unlink: Send + Sync {
 
     /// Bytes of the index, without slots. The caller is pinned.
     fn bytes(&self) -> usize;
+
+    /// Appends all slots. The caller is pinned.
+    fn slots(&self, found: &mut Vec<&SlotHeader>);
 }
 
 /// A stripe of a component's counters.
@@ -148,11 +152,33 @@ impl Component {
         self.recording.as_ref()
     }
 
+    /// What is kept for those who are told every change, if that is so.
+    pub(crate) fn unread(&self) -> Option<&Arc<Unread>> {
+        self.recording()?.unread()
+    }
+
+    /// Above which tick readers of every change want all versions.
+    pub(crate) fn unread_floor(&self) -> u64 {
+        self.unread().map_or(u64::MAX, |unread| unread.floor())
+    }
+
     /// Takes a purged slot out of the index. Anyone may, any number of times. The caller is pinned.
     pub(crate) fn unlink(&self, slot: &SlotHeader, mut retire: impl FnMut(Retired)) {
         match &self.index {
             Some(index) => index.unlink(slot, &mut retire),
             None => self.table.unlink(slot, retire),
+        }
+    }
+
+    /// Appends the slots that come next in a walk over all, and says where to go on. The caller is pinned for the step. Another index than
+    /// the table is walked over in one.
+    pub(crate) fn step(&self, from: Position, found: &mut Vec<&SlotHeader>) -> Option<Position> {
+        match &self.index {
+            Some(index) => {
+                index.slots(found);
+                None
+            }
+            None => self.table.step(from, found),
         }
     }
 

@@ -192,9 +192,10 @@ impl<'g> Worker<'g> {
             Latest::Version(newest) => (newest.address(), Some(newest)),
             Latest::Purged => return Err(Moved),
         };
-        if let Some(recording) = component.recording() {
+        let unread = component.recording().and_then(|recording| {
             self.record_change(recording, new, replaced);
-        }
+            recording.unread()
+        });
         // SAFETY: allocated by the caller and not yet published.
         let version = unsafe { &*new };
         let is_tombstone = version.is_tombstone();
@@ -225,6 +226,9 @@ impl<'g> Worker<'g> {
         }
         if wanted.wake_ups() {
             self.remember_to_tell(slot);
+        }
+        if let Some(unread) = unread {
+            unread.count();
         }
         self.record.clear();
 

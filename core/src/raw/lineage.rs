@@ -27,14 +27,18 @@
 //! A writer that looked at its key's whole run each time would pay for its length with each write. So a version also says from which revision on
 //! the next look is due, which whoever looks sets to half as much more than it has found kept; the next version takes it over. A run
 //! is half as long again as it must be at most, and a look is paid for by as many writes. The figure is a hint: one that is lost costs a look.
+//!
+//! What is kept for readers of every change is such a run, too: see [`unread`](crate::raw::unread).
 
 use std::mem::offset_of;
 use std::num::NonZeroU64;
 use std::ptr;
+use std::sync::Arc;
 
 use crate::TransactionId;
 use crate::raw::chain::VersionHeader;
 use crate::raw::stamp::Stamp;
+use crate::raw::unread::Unread;
 use crate::raw::version::VersionNode;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, watch};
@@ -202,7 +206,9 @@ impl Keep {
 
     /// When another look is worth while at what was kept, of which the oldest was replaced at this time. `None` if time changes nothing.
     pub(crate) fn look_again_at(&self, replaced: u64, now: u64) -> Option<u64> {
-        self.millis.map(|millis| replaced.saturating_add(millis).max(now.saturating_add(millis / 4)))
+        self.millis
+            .filter(|_| !self.is_nothing())
+            .map(|millis| replaced.saturating_add(millis).max(now.saturating_add(millis / 4)))
     }
 }
 
@@ -212,6 +218,8 @@ pub(crate) struct Recording {
     pub(crate) keep: Keep,
     /// Whether nothing is kept any more: the component is being emptied.
     has_let_go: AtomicBool,
+    /// What is kept for those who are told every change, if that is so.
+    unread: Option<Arc<Unread>>,
     /// From a version's header to its lineage.
     lineage_at: usize,
     /// Makes what removes a key whose time is over, if keys expire.
@@ -224,6 +232,7 @@ impl Recording {
         Self {
             keep,
             has_let_go: AtomicBool::new(false),
+            unread: None,
             lineage_at: offset_of!(RecordedNode<V>, lineage),
             expiry: None,
         }
@@ -249,6 +258,26 @@ impl Recording {
     /// Whether it is history that is recorded, and not only when keys expire.
     pub(crate) fn keeps_history(&self) -> bool {
         !self.keep.is_nothing()
+    }
+
+    /// The same, keeping every change for its readers.
+    pub(crate) fn for_readers(self, unread: Option<Unread>) -> Self {
+        Self { unread: unread.map(Arc::new), ..self }
+    }
+
+    /// What is kept for those who are told every change.
+    pub(crate) fn unread(&self) -> Option<&Arc<Unread>> {
+        self.unread.as_ref()
+    }
+
+    /// Whether replaced versions with ticks up to this one may go, as far as the readers of every change are concerned.
+    pub(crate) fn lets_pass(&self, tick: u64) -> bool {
+        self.unread().is_none_or(|unread| self.has_let_go() || unread.let_pass(tick))
+    }
+
+    /// Whether a reader of every change wants what has this tick.
+    pub(crate) fn is_wanted(&self, tick: u64) -> bool {
+        !self.has_let_go() && self.unread().is_some_and(|unread| tick > unread.floor())
     }
 
     /// Whether anything is kept for a time only.

@@ -31,5 +31,6 @@ pub(crate) mod stamp;
 pub(crate) mod table;
 pub(crate) mod tally;
 pub(crate) mod timeline;
+pub(crate) mod unread;
 pub(crate) mod version;
 pub(crate) mod waiters;

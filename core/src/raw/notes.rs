@@ -31,9 +31,12 @@
 //! Removals keep their trace until all consumers have finished with them, also those that a consumer is not told of. So the notes that pass
 //! by a consumer with a bound are counted. When they are more than the bound, a consumer for which nothing waits has finished with all of
 //! them; one for which something waits is no longer waited for, and lags only if a removal in its components has since been forgotten.
+//!
+//! A reader of every change is a consumer like any other, but has a bookmark by which its component keeps what it wants, removals too (see
+//! [`unread`](crate::raw::unread)); so the desk holds nothing back for it, and it lags when it was given up.
 
 use std::collections::{HashMap, HashSet};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::{PoisonError, TryLockError};
 
 use crate::raw::chain::{self};
@@ -41,6 +44,7 @@ use crate::raw::clock::Clock;
 use crate::raw::record::{Announced, Record, Records};
 use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
+use crate::raw::unread::Bookmark;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence, watch};
 use crate::tuning::NOTE_SEGMENT;
@@ -121,6 +125,9 @@ struct ConsumerState {
 impl ConsumerState {
     /// Lets a slot wait for the consumer, if it is one of those that it is told of.
     fn tell(&mut self, slot: *mut SlotHeader) {
+        if self.scope.is_given_up() {
+            self.lag();
+        }
         // SAFETY: a noted slot is type-stable as long as its store.
         if self.lagged.is_none() && self.scope.has(unsafe { &*slot }) {
             self.slots.insert(slot, 0);
@@ -166,9 +173,16 @@ pub(crate) struct Scope {
     pub(crate) component: Option<u16>,
     /// Changes of keys with these hashes; of all, if it is none.
     pub(crate) hashes: Option<HashSet<u64>>,
+    /// The bookmark of a reader of every change. It keeps what the consumer needs, removals too, so the desk keeps none for it.
+    pub(crate) bookmark: Option<NonNull<Bookmark>>,
 }
 
 impl Scope {
+    fn is_given_up(&self) -> bool {
+        // SAFETY: held for as long as the consumer is registered.
+        self.bookmark.is_some_and(|bookmark| unsafe { bookmark.as_ref() }.is_given_up())
+    }
+
     fn has(&self, slot: &SlotHeader) -> bool {
         // The hash of a slot that was freed says nothing; but then all consumers have finished with what was noted.
         self.component.is_none_or(|component| component == slot.component())
@@ -246,6 +260,17 @@ pub(crate) struct Changed {
     pub(crate) slots: Vec<*mut SlotHeader>,
     /// To be [let go](NotesDesk::let_go) when nobody looks at the slots any more.
     pub(crate) hold: u64,
+}
+
+/// What a consumer finds that looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// A cut may name something for it, or it lags.
+    News,
+    /// Nothing waits for it, but somebody is writing.
+    Nothing,
+    /// Nothing waits for it, and nobody was writing.
+    Quiet,
 }
 
 /// A set of slots that has become this many times smaller than its memory gives it back.
@@ -363,7 +388,8 @@ impl NotesDesk {
     }
 
     /// Lets everything wait for the consumers that is announced or noted: first the words, then the lists. The caller is pinned.
-    fn collect(&self, desk: &mut Desk, records: &Records, clock: &Clock) {
+    /// Says whether nothing was announced.
+    fn collect(&self, desk: &mut Desk, records: &Records, clock: &Clock) -> bool {
         // More has passed somebody than it has room for: then the clock must move, or nothing written since it last did can be settled.
         let is_due = desk.consumers.iter().any(|consumer| consumer.passed > consumer.waiting_max);
         let settled = clock.now();
@@ -394,6 +420,7 @@ impl NotesDesk {
             desk.consumers.iter_mut().for_each(|consumer| consumer.settle(settled));
         }
         self.set_floor(desk);
+        announced.is_empty()
     }
 
     /// Keeps removals for a consumer again for which they were not kept for a while; says since when it needs them, and `None` if they
@@ -409,13 +436,22 @@ impl NotesDesk {
 
     /// Whether a cut may name something for this consumer, or it lags. Moves no clock. What is not seen here was not visible before
     /// the call, by the same two cases as for a cut. The caller is pinned.
-    pub(crate) fn has_news(&self, records: &Records, clock: &Clock, id: u64) -> bool {
+    pub(crate) fn look(&self, records: &Records, clock: &Clock, id: u64) -> Look {
         let mut desk = self.lock();
-        self.collect(&mut desk, records, clock);
-        desk.consumers
-            .iter()
-            .find(|consumer| consumer.id == id)
-            .is_some_and(|consumer| consumer.lagged.is_some() || !consumer.slots.is_empty())
+        let is_quiet = self.collect(&mut desk, records, clock);
+        let has_news = |consumer: &ConsumerState| consumer.lagged.is_some() || !consumer.slots.is_empty();
+        match desk.consumers.iter().find(|consumer| consumer.id == id) {
+            Some(consumer) if has_news(consumer) => Look::News,
+            _ if is_quiet => Look::Quiet,
+            _ => Look::Nothing,
+        }
+    }
+
+    /// The slots that wait for a consumer, named or not.
+    pub(crate) fn waiting_for(&self, id: u64) -> Vec<*mut SlotHeader> {
+        let desk = self.lock();
+        let consumer = desk.consumers.iter().find(|consumer| consumer.id == id);
+        consumer.map(|consumer| consumer.slots.keys().copied().collect()).unwrap_or_default()
     }
 
     /// Lets slots wait for one consumer.
@@ -481,9 +517,9 @@ impl NotesDesk {
     /// stays away. Called by a writer that begins a segment; never waits.
     pub(crate) fn absorb(&self, records: &Records, clock: &Clock) {
         match self.desk.try_lock() {
-            Ok(mut desk) => self.collect(&mut desk, records, clock),
+            Ok(mut desk) => _ = self.collect(&mut desk, records, clock),
             Err(TryLockError::Poisoned(poisoned)) => {
-                self.collect(&mut poisoned.into_inner(), records, clock);
+                _ = self.collect(&mut poisoned.into_inner(), records, clock);
             }
             Err(TryLockError::WouldBlock) => {}
         }
@@ -500,7 +536,10 @@ impl NotesDesk {
     }
 
     fn set_floor(&self, desk: &Desk) {
-        let holding = desk.consumers.iter().filter(|consumer| consumer.lagged.is_none() && consumer.holds);
+        let is_holding = |consumer: &&ConsumerState| {
+            consumer.lagged.is_none() && consumer.holds && consumer.scope.bookmark.is_none()
+        };
+        let holding = desk.consumers.iter().filter(is_holding);
         let acknowledged = holding.map(|consumer| consumer.acknowledged);
         let floor = acknowledged.chain(desk.holds.iter().map(|hold| hold.since)).min();
         // Release [FLOOR-1]: mate of Acquire [FLOOR-2].

@@ -16,14 +16,18 @@ pub(super) struct Pruning<'w, 'g> {
     view: Option<&'w LiveView>,
     /// Whether the thread's block of the backlog was filled.
     pub(super) has_filled_a_block: bool,
-    /// How many versions below the newest history keeps, and when the oldest of them was replaced: what the last look has found.
+    /// How many versions below the newest are kept: what the last look has found.
     pub(super) kept: u64,
-    pub(super) oldest_replaced: u64,
+    /// When the oldest of those was replaced that history keeps.
+    pub(super) oldest_replaced: Option<u64>,
+    /// The tick of the oldest of those that are kept for readers of every change.
+    pub(super) oldest_unread: Option<u64>,
 }
 
 impl<'w, 'g> Pruning<'w, 'g> {
     pub(super) fn new(worker: Worker<'g>, component: &'w Component, slot: &'w SlotHeader) -> Self {
-        Self { worker, component, slot, view: None, has_filled_a_block: false, kept: 0, oldest_replaced: 0 }
+        let (kept, oldest_replaced, oldest_unread) = (0, None, None);
+        Self { worker, component, slot, view: None, has_filled_a_block: false, kept, oldest_replaced, oldest_unread }
     }
 
     pub(super) fn judged_by(self, view: &'w LiveView) -> Self {
@@ -53,16 +57,23 @@ impl Pruner for Pruning<'_, '_> {
         }
     }
 
-    fn keeps(&mut self, above: u64, newer: &VersionHeader) -> bool {
+    fn keeps(&mut self, above: u64, newer: &VersionHeader, older: &VersionHeader) -> bool {
         let Some(recording) = self.component.recording() else { return false };
+        if above == 1 {
+            (self.kept, self.oldest_replaced, self.oldest_unread) = (0, None, None);
+        }
         let replaced = recording.lineage(newer).time;
         let now = self.worker.engine.time.known();
-        let keeps = recording.keep.keeps(above, replaced, now) && !recording.has_let_go();
-        if above == 1 || keeps {
-            self.kept = if keeps { above } else { 0 };
-            self.oldest_replaced = replaced;
+        let tick = older.stamp().tick();
+        if recording.keep.keeps(above, replaced, now) && !recording.has_let_go() {
+            self.oldest_replaced = Some(replaced);
+        } else if !recording.lets_pass(tick) {
+            self.oldest_unread = Some(tick);
+        } else {
+            return false;
         }
-        keeps
+        self.kept = above;
+        true
     }
 
     fn retire(&mut self, version: *mut VersionHeader) {

@@ -1,7 +1,7 @@
 //! A worker at components that keep history: what a change says of itself, and what waits for time.
 
-use std::mem;
 use std::num::NonZeroU64;
+use std::{iter, mem};
 
 use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::{Latest, Newest, Pruned, VersionHeader};
@@ -78,6 +78,19 @@ impl<'g> Worker<'g> {
     }
 }
 
+impl<'g> Worker<'g> {
+    /// A slot's versions with ticks above one, up to another that the clock has passed: newest first.
+    pub(crate) fn between(&self, slot: &SlotHeader, since: u64, until: u64) -> impl Iterator<Item = &'g VersionHeader> {
+        let versions = iter::successors(self.at(slot, until), |version| version.prev());
+        versions.take_while(move |version| version.stamp().tick() > since)
+    }
+
+    /// Takes out of a slot what a reader of every change was the last to want. What still has to wait stands in the backlog.
+    pub(crate) fn prune_read(&self, component: &Component, slot: &SlotHeader) {
+        Pruning::new(*self, component, slot).prune(usize::MAX, None);
+    }
+}
+
 impl Pruning<'_, '_> {
     /// Prunes the chain of a key that has a history, if it is time to look at it.
     #[cold]
@@ -87,8 +100,13 @@ impl Pruning<'_, '_> {
             let pruned = self.prune(tuning::PRUNE_LOOKS, None);
             lineage.has_looked(self.kept);
             self.wait(pruned, newest, stamp);
-        } else if let Some(time) = self.ends_at(newest, recording.keep.look_again_at(lineage.time, lineage.time)) {
-            self.enqueue(WaitsFor::Time(time));
+        } else {
+            if let Some(time) = self.ends_at(newest, recording.keep.look_again_at(lineage.time, lineage.time)) {
+                self.enqueue(WaitsFor::Time(time));
+            }
+            if let (Some(_), Some(replaced)) = (recording.unread(), newest.prev()) {
+                self.enqueue(WaitsFor::Readers(replaced.stamp().tick()));
+            }
         }
     }
 
@@ -113,26 +131,26 @@ impl Pruning<'_, '_> {
     pub(super) fn wait(&mut self, pruned: Pruned, newest: &VersionHeader, stamp: Stamp) -> Option<WaitsFor> {
         let recording = self.component.recording();
         let look_again_at = |replaced| recording?.keep.look_again_at(replaced, self.worker.engine.time.known());
-        let time = match (pruned, recording) {
-            (Pruned::Single, Some(recording)) if newest.is_tombstone() && self.keeps_removal(newest) => {
-                look_again_at(recording.lineage(newest).time)
+        let is_wanted = |recording: &Recording| recording.is_wanted(stamp.tick());
+        let (time, unread) = match (pruned, recording) {
+            (Pruned::Single, Some(recording)) if newest.is_tombstone() => {
+                let time = look_again_at(recording.lineage(newest).time).filter(|_| self.keeps_removal(newest));
+                (time, is_wanted(recording).then_some(stamp.tick()))
             }
-            (Pruned::Kept, _) => look_again_at(self.oldest_replaced),
-            _ => None,
+            (Pruned::Kept, _) => (self.oldest_replaced.and_then(look_again_at), self.oldest_unread),
+            _ => (None, None),
         };
         let time = self.ends_at(newest, time).map(WaitsFor::Time);
+        let unread = unread.map(WaitsFor::Readers);
         let waits_for = match pruned {
-            Pruned::Single if newest.is_tombstone() && !self.keeps_removal(newest) => {
+            Pruned::Single if newest.is_tombstone() && unread.is_none() && !self.keeps_removal(newest) => {
                 Some(WaitsFor::Floor(stamp.tick()))
             }
             Pruned::Unfinished | Pruned::Busy => Some(WaitsFor::Look),
             Pruned::Single | Pruned::Kept | Pruned::Seen => None,
         };
-        if let (Some(time), Some(_)) = (time, waits_for) {
-            self.enqueue(time);
-        }
-        let waits_for = waits_for.or(time)?;
-        self.enqueue(waits_for);
-        Some(waits_for)
+        let all = [waits_for, unread, time];
+        all.into_iter().flatten().for_each(|waits_for| self.enqueue(waits_for));
+        all.into_iter().flatten().next()
     }
 }

@@ -122,9 +122,13 @@ impl<'g> Worker<'g> {
                 pruning.enqueue(waiting.waits_for);
                 return Looked::WaitsOn;
             }
+            WaitsFor::Readers(tick) if component.unread_floor() < tick => {
+                pruning.enqueue(waiting.waits_for);
+                return Looked::WaitsOn;
+            }
             WaitsFor::Time(_) if self.expire(component, slot) => return Looked::Served,
             WaitsFor::Snapshot(tick) => Some(tick),
-            WaitsFor::Floor(_) | WaitsFor::Time(_) | WaitsFor::Look | WaitsFor::Empty => None,
+            WaitsFor::Floor(_) | WaitsFor::Time(_) | WaitsFor::Readers(_) | WaitsFor::Look | WaitsFor::Empty => None,
         };
         let pruned = pruning.prune(usize::MAX, watched);
         if pruned == Pruned::Busy {
@@ -166,11 +170,14 @@ impl<'g> Worker<'g> {
         if !rule::holds(Rule::PurgeTellsCursors) {
             return true;
         }
+        if component.recording().is_some_and(|recording| recording.is_wanted(tick)) {
+            return false;
+        }
         component.forget_removals(tick);
         // SeqCst fence [PURGE-1]: the mark stands before the floor. Mate: [PURGE-2] of who resumes at a cursor, between its floor and
         // its look at the mark: either it sees the mark, or its floor is seen here.
         fence(Ordering::SeqCst);
-        tick <= self.purge_floor()
+        tick <= self.purge_floor() && component.recording().is_none_or(|recording| recording.lets_pass(tick))
     }
 
     /// Takes a key out for good, if the slot's head is still the tombstone that was seen.

@@ -40,14 +40,16 @@ const QUEUED_FOR_TIME: u64 = 1 << 5;
 const PURGING: u64 = 1 << 6;
 /// A purge was kept off by holders: the last of them puts the slot into the backlog.
 const OWED: u64 = 1 << 7;
+/// The slot stands in the backlog until readers of every change have passed some of its versions.
+const QUEUED_FOR_READERS: u64 = 1 << 8;
 
 /// One holder.
-const HOLDER: u64 = 1 << 8;
+const HOLDER: u64 = 1 << 9;
 /// All of them. More are not counted: such a slot is held for good.
-const HOLDERS: u64 = 0xFFFF << 8;
+const HOLDERS: u64 = 0xFFFF << 9;
 
 /// A slot is freed once in some microseconds at most: a holder of a generation would have to stay for a month to see it again.
-const GENERATION_SHIFT: u32 = 24;
+const GENERATION_SHIFT: u32 = 25;
 
 /// Set in a head that is no version's address.
 const NO_VERSION: usize = 1;
@@ -104,6 +106,7 @@ fn mark_of(waits_for: WaitsFor) -> u64 {
         WaitsFor::Snapshot(_) | WaitsFor::Empty => 0,
         WaitsFor::Floor(_) => QUEUED,
         WaitsFor::Time(_) => QUEUED_FOR_TIME,
+        WaitsFor::Readers(_) => QUEUED_FOR_READERS,
         WaitsFor::Look => QUEUED_FOR_LOOK,
     }
 }

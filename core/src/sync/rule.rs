@@ -110,6 +110,10 @@ pub enum Rule {
     BlurWhenBusy,
     /// A key whose time is over is removed by a compare-and-swap on the version that was judged.
     ExpireWhatWasJudged,
+    /// A replaced version is pruned only when no reader of every change wants it.
+    KeepUnread,
+    /// Before a version goes that nobody wants, its component says so, and the bookmarks are looked at again.
+    PassBeforeLook,
 }
 
 #[cfg(not(loom))]

@@ -25,6 +25,7 @@ use crate::raw::commit::{Access, Descriptor, Lost};
 use crate::raw::engine::Worker;
 use crate::raw::lineage::Mark;
 use crate::raw::slot::{Head, SlotHeader};
+use crate::raw::unread::Promise;
 use crate::raw::version::VersionNode;
 use crate::sync::Ordering;
 use crate::transaction::judged::Places;
@@ -76,6 +77,8 @@ pub struct Transaction<'s> {
     work: RefCell<Work>,
     /// What its writes do to bounds on keys.
     places: Vec<Places>,
+    /// Places of its changes among those that may be unread.
+    promises: Vec<Promise>,
 }
 
 /// Why a transaction was not committed.
@@ -124,7 +127,7 @@ impl<'s> Transaction<'s> {
         let (thread, number) = engine.session().number_transaction();
         let work = RefCell::new(Work { draft: Some(Descriptor::draft(number.get(), thread)), moment, lost: None });
         let id = TransactionId { thread, number };
-        Ok(Self { store, options, deadline, id, time, work, places: Vec::new() })
+        Ok(Self { store, options, deadline, id, time, work, places: Vec::new(), promises: Vec::new() })
     }
 
     /// The transaction's number.
@@ -226,6 +229,10 @@ impl<'s> Transaction<'s> {
             },
             None => None,
         };
+        let promise = match self.promised(under, slot) {
+            Ok(promise) => promise,
+            Err(changes) => return Err(Refused::Unread { changes, value }),
+        };
         let value = match map.judge() {
             Some(judge) => self.judged(under, judge, worker, slot, value)?,
             None => value,
@@ -243,7 +250,16 @@ impl<'s> Transaction<'s> {
             // SAFETY: never published; nobody borrows it, since this has the transaction alone.
             worker.retire(unsafe { under.component().retire_version(before) });
         }
+        self.promises.extend(promise);
         Ok(())
+    }
+
+    /// A place for a change of a key that is not yet drafted, in a map that refuses writes when too many are unread; else none.
+    fn promised<K, V, I>(&mut self, map: &Map<K, V, I>, slot: &SlotHeader) -> Result<Option<Promise>, u64> {
+        let Some(unread) = map.component().unread() else { return Ok(None) };
+        let draft = self.work.get_mut().draft.as_mut();
+        let is_drafted = draft.and_then(|draft| draft.find(slot).map(|number| draft.access(number).is_write()));
+        if is_drafted == Some(true) { Ok(None) } else { unread.promise() }
     }
 
     /// Makes all that was written visible, at one moment.

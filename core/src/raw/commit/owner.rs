@@ -194,6 +194,9 @@ impl<'g> Worker<'g> {
             if wanted.wake_ups() {
                 self.remember_to_tell(write.slot());
             }
+            if let Some(unread) = write.component().unread() {
+                unread.count();
+            }
         }
         self.record.clear();
         self.record.tally.installed.add(descriptor.writes().len() as u64);

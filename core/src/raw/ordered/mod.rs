@@ -59,6 +59,13 @@ impl<K: Ord + Clone + Send + Sync> Unlink for Ordered<K> {
     fn bytes(&self) -> usize {
         Self::bytes(self)
     }
+
+    fn slots(&self, found: &mut Vec<&SlotHeader>) {
+        let mut from = self.step::<K>(None, found);
+        while let Some(key) = from {
+            from = self.step(Some(&key), found);
+        }
+    }
 }
 
 /// The way from the root to a leaf.

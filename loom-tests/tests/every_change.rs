@@ -1,0 +1,89 @@
+//! Feeds of every change: what a reader has not been told is still there, or it knows that it is not.
+
+#![cfg(loom)]
+
+use std::time::UNIX_EPOCH;
+
+use stillpoint::{Every, Feed, Keys, Lagged, ManualTime, Map, MapOptions, Store, Subscriber};
+use stillpoint_loom_tests::{explore, join, spawn, twin};
+
+const KEY: u64 = 1;
+const MISSED: &str = "a change is missed in silence";
+const GONE: &str = "a change that is wanted has gone";
+
+/// A map that keeps every change, in a store whose time stands still.
+fn keeping() -> (Store, Map<u64, u64>) {
+    let store = Store::with_time(ManualTime::starting_at(UNIX_EPOCH));
+    let map = store.map_with("map", MapOptions::new().every_change(1 << 20)).expect("a fresh name");
+    (store, map)
+}
+
+/// Asks once, and adds what is told.
+fn ask(subscriber: &mut Subscriber<Keys<u64, u64>, Every>, told: &mut Vec<u64>) -> Result<(), Lagged> {
+    if let Some(batch) = subscriber.poll()? {
+        told.extend(batch.iter().filter_map(|change| change.value.copied()));
+    }
+    Ok(())
+}
+
+/// A writer of one key, asked about in between: each change is told once, in order.
+#[test]
+fn what_was_not_told_is_not_pruned() {
+    explore(1, || {
+        let (_store, map) = keeping();
+        let mut subscriber = map.subscribe(Feed::every()).expect("it keeps every change");
+        let writer = spawn({
+            let map = map.clone();
+            move || (1..=2).for_each(|n| _ = map.pin().put(KEY, n))
+        });
+        let mut told = Vec::new();
+        ask(&mut subscriber, &mut told).expect(GONE);
+        join(writer);
+        ask(&mut subscriber, &mut told).expect(GONE);
+        assert_eq!(told, [1, 2], "{MISSED}");
+    });
+}
+
+twin!(missed_when_pruners_look_at_no_readers: what_was_not_told_is_not_pruned without KeepUnread, GONE);
+
+/// Who begins beside a writer is told all that its first snapshot does not show.
+#[test]
+fn who_begins_is_told_what_its_snapshot_does_not_show() {
+    explore(1, || {
+        let (_store, map) = keeping();
+        map.pin().put(KEY, 1);
+        let writer = spawn({
+            let map = map.clone();
+            move || (2..=3).for_each(|n| _ = map.pin().put(KEY, n))
+        });
+        let mut subscriber = map.subscribe(Feed::every()).expect("it keeps every change");
+        let shown = subscriber.resync().get(&map, &KEY).copied().expect("it was there before");
+        join(writer);
+        let mut told = Vec::new();
+        ask(&mut subscriber, &mut told).expect(GONE);
+        assert_eq!(told, (shown + 1..=3).collect::<Vec<u64>>(), "{MISSED}");
+    });
+}
+
+/// Who resumes beside a writer that prunes what nobody wants is told all that came after its cursor, or that some of it has gone.
+#[test]
+fn who_resumes_is_told_all_or_knows_that_it_is_not() {
+    explore(1, || {
+        let (_store, map) = keeping();
+        let cursor = map.subscribe(Feed::every()).expect("it keeps every change").cursor();
+        map.pin().put(KEY, 1);
+        let writer = spawn({
+            let map = map.clone();
+            move || _ = map.pin().put(KEY, 2)
+        });
+        let mut subscriber = map.resume(Feed::every(), cursor).expect("a cursor of this store");
+        join(writer);
+        let mut told = Vec::new();
+        if ask(&mut subscriber, &mut told).is_ok() {
+            assert_eq!(told, [1, 2], "{MISSED}");
+        }
+    });
+}
+
+twin!(missed_when_pruners_do_not_say_what_has_passed:
+    who_resumes_is_told_all_or_knows_that_it_is_not without PassBeforeLook, MISSED);
