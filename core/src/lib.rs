@@ -96,7 +96,7 @@ pub use checked::{Checked, CheckedHandle, CheckedMap, CheckedPin, Checking, Prop
 pub use error::{ComponentKind, Conflict, ForeignStore, HistoryError, RegisterError};
 pub use feed::{
     Batch, ChangesNotKept, Cursor, CursorError, Delivery, Every, EveryBatch, Everything, Feed, KeyChange, Keys, Lagged,
-    Newest, NextBatch, Subscriber, Telling, Tells, Topic,
+    Newest, NextBatch, OnceError, Subscriber, Telling, Tells, Topic,
 };
 pub use handle::Handle;
 pub use history::{

@@ -9,6 +9,7 @@
 
 mod cursor;
 mod every;
+mod once;
 mod options;
 mod reader;
 mod subscriber;
@@ -17,6 +18,7 @@ mod topic;
 
 pub use cursor::{Cursor, CursorError, Lagged};
 pub use every::{EveryBatch, KeyChange};
+pub use once::OnceError;
 pub use options::{Delivery, Feed};
 pub use subscriber::{NextBatch, Subscriber};
 pub use telling::{ChangesNotKept, Every, Newest, Telling, Tells};

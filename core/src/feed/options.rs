@@ -35,6 +35,8 @@ pub struct Feed<T, M = Newest> {
 }
 
 /// What becomes of a batch that a subscriber was given.
+///
+/// For effects that happen exactly once, see [`Subscriber::transact`](crate::Subscriber::transact).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Delivery {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::feed::{Cursor, Delivery, Lagged};
+use crate::feed::{Cursor, CursorError, Delivery, Lagged};
 use crate::raw::chain::Latest;
 use crate::raw::component::Component;
 use crate::raw::engine::{Engine, Worker};
@@ -31,8 +31,17 @@ pub(super) struct Reader {
     /// How many changes it has read, and how many it will have read with each of the last batches that it was handed.
     read: u64,
     batches: VecDeque<(u64, u64)>,
+    /// What a cell says was done, if what was acknowledged beyond it was of no interest.
+    done: Option<u64>,
     /// Whether it resumed from too far back, so that nobody knows how much it has missed.
     is_too_old: bool,
+}
+
+/// Where a reader stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stand {
+    acknowledged: u64,
+    done: Option<u64>,
 }
 
 /// Batches of which a reader remembers how much they had: as many as anybody holds before he acknowledges one.
@@ -67,6 +76,7 @@ impl Reader {
             reading,
             read,
             batches,
+            done: None,
             is_too_old: false,
         }
     }
@@ -137,6 +147,13 @@ impl Reader {
         Lagged { since: self.cursor(self.acknowledged), keys, changes }
     }
 
+    fn look_for_news(&self) -> Look {
+        let engine = &self.engine;
+        let session = engine.session();
+        let _guard = session.pin();
+        engine.desk.look(&engine.records, &engine.clock, self.id)
+    }
+
     /// What has changed, if anything has; whether that is told is for the caller to say.
     pub(super) fn cut(&mut self) -> Option<Result<Cut, Lagged>> {
         let engine = Arc::clone(&self.engine);
@@ -144,11 +161,7 @@ impl Reader {
             return Some(Err(self.lagged(0)));
         }
         let written = self.reading.as_ref().map(Reading::written);
-        let found = {
-            let session = engine.session();
-            let _guard = session.pin();
-            engine.desk.look(&engine.records, &engine.clock, self.id)
-        };
+        let found = self.look_for_news();
         if found == Look::Quiet
             && let (Some(reading), Some(written)) = (&self.reading, written)
         {
@@ -194,18 +207,21 @@ impl Reader {
         };
         let tick = cut.tick();
         self.handed = tick;
+        let (done, cursor) = (self.done, cut.cursor());
         if self.delivery == Delivery::AtMostOnce {
             self.acknowledge(tick);
         }
         let batch = read(cut);
         if batch.is_none() {
             // Of all that is not acknowledged, nothing is of interest.
-            self.acknowledge(tick);
+            self.done = done;
+            self.pass_by(cursor);
         }
         batch.map(Ok)
     }
 
     pub(super) fn acknowledge(&mut self, tick: u64) {
+        self.done = None;
         if let Some(reading) = self.reading.as_ref().filter(|_| tick > self.acknowledged) {
             let slots = self.engine.desk.waiting_for(self.id);
             let read = match self.batches.iter().find(|(handed, _)| *handed == tick) {
@@ -223,6 +239,42 @@ impl Reader {
         self.settle(tick);
     }
 
+    /// Takes it that everything up to a cursor was done; `false` if more was told than that.
+    pub(super) fn stand_at(&mut self, cursor: Cursor) -> Result<bool, CursorError> {
+        let tick = cursor.tick_in(self.engine.identity, self.engine.clock.now())?;
+        if self.done == Some(tick) {
+            return Ok(true);
+        }
+        if tick < self.acknowledged {
+            return Ok(false);
+        }
+        if tick > self.handed {
+            // Done by another: what is announced or noted must wait here before it can be counted.
+            self.look_for_news();
+        }
+        self.acknowledge(tick);
+        (self.handed, self.done) = (self.handed.max(tick), Some(tick));
+        Ok(true)
+    }
+
+    /// Passes by what is of no interest, up to a cursor: it was as good as done.
+    pub(super) fn pass_by(&mut self, cursor: Cursor) {
+        let done = self.done;
+        self.acknowledge(cursor.tick());
+        (self.handed, self.done) = (self.handed.max(cursor.tick()), done);
+    }
+
+    /// Where it stands.
+    pub(super) fn stand(&self) -> Stand {
+        Stand { acknowledged: self.acknowledged, done: self.done }
+    }
+
+    /// Gives up what it has begun since it stood there, and lags.
+    pub(super) fn lag_behind(&mut self, stand: Stand) {
+        self.lag();
+        (self.acknowledged, self.done) = (stand.acknowledged, stand.done);
+    }
+
     fn settle(&mut self, tick: u64) {
         self.acknowledged = self.acknowledged.max(tick);
         self.engine.desk.acknowledge(self.id, tick);
@@ -234,7 +286,7 @@ impl Reader {
         let snapshot = Snapshot::take(Arc::clone(&self.engine));
         let tick = snapshot.tick();
         self.reading.iter().for_each(|reading| reading.begin_at(tick));
-        (self.handed, self.is_too_old) = (tick, false);
+        (self.handed, self.done, self.is_too_old) = (tick, None, false);
         self.batches.clear();
         self.settle(tick);
         snapshot

@@ -31,10 +31,10 @@ use crate::{Map, Snapshot, Store};
 /// A write that is the first to its key since the last batch is noted, as for every consumer of changes. Reading costs what has
 /// changed, not the size of the map. Whoever sleeps is woken by the next write, which is a system call of the writer's.
 pub struct Subscriber<T: Topic, M: Tells<T> = Newest> {
-    reader: Reader,
+    pub(super) reader: Reader,
     sleeper: Sleeper,
-    topic: Arc<T>,
-    source: T::Source,
+    pub(super) topic: Arc<T>,
+    pub(super) source: T::Source,
     telling: PhantomData<fn() -> M>,
 }
 
