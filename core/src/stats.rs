@@ -72,6 +72,9 @@ pub struct ComponentStats {
     pub slots: usize,
     /// Bytes of slots and index, used or ready for use; without what values own.
     pub index_bytes: usize,
+    /// How many changes wait for the slowest subscriber to [every change](crate::Feed::every), of those that were not given up; none if the map
+    /// does not keep them.
+    pub unread: Option<u64>,
 }
 
 impl Store {
@@ -161,6 +164,7 @@ impl Store {
                 keys: component.len(),
                 slots: component.slots(),
                 index_bytes: component.index_bytes(),
+                unread: component.unread().map(|unread| unread.waiting_most()),
             });
         });
         stats.sort_unstable_by(|one, other| one.name.cmp(&other.name));

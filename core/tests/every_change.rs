@@ -467,6 +467,8 @@ fn a_full_map_refuses_until_it_was_read() {
         accepted.fetch_add(1, Ordering::SeqCst);
     }
     assert_eq!(accepted.load(Ordering::SeqCst), WAITING_MAX);
+    let unread = |store: &Store| store.component_stats().into_iter().map(|component| component.unread).next();
+    assert_eq!(unread(&store), Some(Some(WAITING_MAX)));
     assert!(matches!(map.pin().remove(&0), Err(Refused::Unread { changes: WAITING_MAX, value: None, .. })));
     assert_eq!(subscriber.poll().unwrap().unwrap().len() as u64, WAITING_MAX);
     // Writers that come again beside who reads: all is told once.
@@ -495,6 +497,7 @@ fn a_full_map_refuses_until_it_was_read() {
     });
     drop(subscriber);
     (0..100).for_each(|n| _ = map.pin().put(1, n).expect("nobody reads any more"));
+    assert_eq!(unread(&store), Some(Some(0)));
 }
 
 #[test]

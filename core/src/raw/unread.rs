@@ -195,12 +195,22 @@ impl Unread {
         // AcqRel [PROMISE-1]: a promise that was taken back was counted before, and is read so below. Mate: Release [PROMISE-2].
         let promised = self.promised.fetch_add(1, Ordering::AcqRel) + 1;
         let promise = Promise(Arc::clone(self));
-        let written = self.written();
-        let readers = self.bookmarks().filter(|bookmark| matches!(bookmark.load(), Mark::Reader(_)));
-        match readers.map(|bookmark| Self::waiting(bookmark, written)).max() {
+        match self.waiting_for_slowest() {
             Some(waiting) if waiting + promised > self.waiting_max => Err(waiting),
             _ => Ok(Some(promise)),
         }
+    }
+
+    /// How many changes wait for the reader that has most before it; none if there is no reader.
+    fn waiting_for_slowest(&self) -> Option<u64> {
+        let written = self.written();
+        let readers = self.bookmarks().filter(|bookmark| matches!(bookmark.load(), Mark::Reader(_)));
+        readers.map(|bookmark| Self::waiting(bookmark, written)).max()
+    }
+
+    /// How many changes wait for the slowest reader.
+    pub(crate) fn waiting_most(&self) -> u64 {
+        self.waiting_for_slowest().unwrap_or(0)
     }
 
     /// How many changes were ever written.

@@ -45,12 +45,13 @@ struct Model {
 }
 
 /// The models that a file's protocols are tried by.
-const CONCERNED: [(&str, &[&str]); 24] = [
+const CONCERNED: [(&str, &[&str]); 25] = [
     ("commit/status.rs", &["transactions"]),
     ("commit/descriptor.rs", &["transactions"]),
     ("commit/owner.rs", &["transactions"]),
     ("commit/open.rs", &["transactions"]),
     ("commit/failed.rs", &["transactions"]),
+    ("unread.rs", &["every_change"]),
     ("rooms.rs", &["rooms"]),
     ("waiters.rs", &["waiting"]),
     ("revisit.rs", &["purge", "pruning", "ttl"]),
