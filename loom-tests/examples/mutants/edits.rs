@@ -183,7 +183,12 @@ pub(crate) const EDITS: &[Edit] = &[
         "!is_as_seen",
         "a slot of another key is written",
     ),
-    edit("commit/owner.rs", "write.own_version().finalize(intent, tick);", "{}", "the owner leaves its intents behind"),
+    edit(
+        "commit/owner.rs",
+        "version.finalize(intent.after(version.stamp()), tick);",
+        "{}",
+        "the owner leaves its intents behind",
+    ),
     edit(
         "commit/owner.rs",
         "write.replaced.is_none_or(|replaced| replaced.tick() < tick)",
