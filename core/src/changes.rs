@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::index::Index;
 use crate::raw::chain::VersionHeader;
@@ -197,6 +198,7 @@ impl Cut {
                 // SAFETY: a version of this map that the snapshot sees.
                 value: unsafe { VersionNode::<V>::value(version) },
                 version: version.stamp().version(),
+                expires: map.expires_at(version),
                 transaction: map.component().recording().and_then(|recording| recording.lineage(version).transaction),
             })
         })
@@ -225,6 +227,8 @@ pub struct Change<'c, K, V> {
     pub value: Option<&'c V>,
     /// The version of the value, or of the removal.
     pub version: Version,
+    /// When the value's time is over, if it is bounded; see [`MapOptions::ttl`](crate::MapOptions::ttl).
+    pub expires: Option<SystemTime>,
     /// The transaction that made it so, if one did, and the map keeps [history](crate::History); others do not know.
     pub transaction: Option<TransactionId>,
 }

@@ -83,7 +83,7 @@ where
 /// What the operations of a map ask of its index. Callers are pinned.
 pub(crate) trait Find<K>: Sized + 'static {
     /// Where a walk over all keys stands.
-    type Position: Clone;
+    type Position: Clone + Send + 'static;
     /// Before the first key.
     const START: Self::Position;
 

@@ -20,8 +20,7 @@ use crate::tuning::UNREAD_CHANGE_BYTES;
 /// is a [`Map`](crate::Map).
 ///
 /// # Limits
-/// What is restored from disk begins with the newest versions: of the history before, and of
-/// the times at which keys expire, files know nothing.
+/// What is restored from disk begins with the newest versions: of the history before, files know nothing.
 ///
 /// # Examples
 /// ```
@@ -216,6 +215,19 @@ impl<K, V, C: Checking<K, V>> MapOptions<K, V, C> {
     pub fn every_change_or_refuse(self, bytes_max: usize) -> MapOptions<K, V, Checked<K, V, C::Delta>> {
         let options = self.with(|checks| checks);
         MapOptions { every_change: Some((bytes_max, WhenFull::Refuse)), ..options }
+    }
+
+    /// Whether keys expire; see [`ttl`](Self::ttl).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stillpoint::MapOptions;
+    /// let options = MapOptions::<u64, u64>::new();
+    /// assert!(!options.expires() && options.ttl(Duration::from_secs(1)).expires());
+    /// ```
+    pub fn expires(&self) -> bool {
+        self.checks.facts().expires
     }
 
     /// What the map's component records, and its bound.

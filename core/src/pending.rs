@@ -59,6 +59,18 @@ impl<V> Pending<V> {
         Self::make(worker, component, slot, value, stamp, Mark::NONE)
     }
 
+    /// As [`stamped`](Self::stamped), of a change that says more of itself.
+    pub(crate) fn stored(
+        worker: &Worker<'_>,
+        component: &Component,
+        slot: &SlotHeader,
+        value: Option<V>,
+        stamp: Stamp,
+        mark: Mark,
+    ) -> Self {
+        Self::make(worker, component, slot, value, stamp, mark)
+    }
+
     /// A version for no slot yet: in no room.
     pub(crate) fn apart(component: &Component, value: Option<V>, mark: Mark) -> Self {
         if component.recording().is_some() {

@@ -1,7 +1,6 @@
 //! Snapshots: a moment held still.
 
 use std::fmt;
-use std::hash::Hash;
 use std::iter::FusedIterator;
 use std::ptr;
 use std::rc::Rc;
@@ -14,7 +13,6 @@ use crate::raw::engine::{Engine, Worker};
 use crate::raw::registry::Registered;
 use crate::raw::session::Session;
 use crate::raw::slot::{Head, Slot, SlotHeader};
-use crate::raw::table::Position;
 use crate::raw::version::VersionNode;
 use crate::readable::Readable;
 use crate::sync::{Guard, prefetch, watch};
@@ -188,6 +186,10 @@ impl<'s, K, V, I> SnapshotOf<'s, K, V, I> {
         self.map
     }
 
+    pub(crate) fn snapshot(&self) -> &'s Snapshot {
+        self.snapshot
+    }
+
     /// Pins the calling thread, to look at slots.
     pub(crate) fn pin(&self) -> Pinned {
         let session = self.snapshot.engine.session();
@@ -320,10 +322,11 @@ where
     }
 }
 
-impl<'s, K, V> SnapshotOf<'s, K, V>
+impl<'s, K, V, I> SnapshotOf<'s, K, V, I>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
+    I: Index<K>,
 {
     /// Visits some entries from a position on, and says where to go on; `None` at the end. For scans in pieces: between them
     /// nothing is held but the snapshot.
@@ -349,10 +352,10 @@ where
     /// ```
     pub fn scan(
         &self,
-        from: ScanPosition,
+        from: ScanPosition<K, I>,
         least: usize,
         mut visit: impl FnMut(&'s K, Versioned<'s, V>),
-    ) -> Option<ScanPosition> {
+    ) -> Option<ScanPosition<K, I>> {
         let mut iter = self.iter_from(from.0);
         let mut visited = 0;
         while let Some(from) = iter.position.take_if(|_| visited < least) {
@@ -365,12 +368,18 @@ where
 }
 
 /// Where a scan in pieces stands. See [`SnapshotOf::scan`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScanPosition(Position);
+#[expect(private_bounds, reason = "where a walk stands is the index's own matter")]
+pub struct ScanPosition<K, I: Find<K> = Hashed>(I::Position);
 
-impl ScanPosition {
+impl<K, I: Index<K>> ScanPosition<K, I> {
     /// Before the first entry.
-    pub const START: Self = Self(Position::START);
+    pub const START: Self = Self(I::START);
+}
+
+impl<K, I: Index<K>> fmt::Debug for ScanPosition<K, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScanPosition").finish_non_exhaustive()
+    }
 }
 
 /// The keys and values of a map at a snapshot. See [`SnapshotOf::iter`].

@@ -338,9 +338,30 @@ impl Store {
     /// # }
     /// ```
     pub fn cell<S: Send + Sync + 'static>(&self, name: &str, initial: S) -> Result<Cell<S>, RegisterError> {
-        let map =
-            self.register::<(), S, Hashed>(name, ComponentKind::Cell, type_name::<S>(), |id| self.hashed::<(), S>(id))?;
-        Ok(Cell::new(map, initial))
+        Ok(Cell::new(self.map_under_cell(name)?, initial))
+    }
+
+    /// The map with one key that lies under the cell with this name, before it has a value. For layers that restore a cell: they bring its value
+    /// in, and then ask for the [`cell`](Self::cell).
+    ///
+    /// # Errors
+    /// As [`cell`](Self::cell).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// use stillpoint::{Restored, Version};
+    /// let store = stillpoint::Store::new();
+    /// let under = store.map_under_cell::<u64>("limit")?;
+    /// under.begin_restoring();
+    /// under.bring_in((), Version::from_u64(5), Some(200), None);
+    /// under.end_restoring();
+    /// assert_eq!(*store.cell("limit", 100_u64)?.load(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn map_under_cell<S: Send + Sync + 'static>(&self, name: &str) -> Result<Map<(), S>, RegisterError> {
+        self.register(name, ComponentKind::Cell, type_name::<S>(), |id| self.hashed::<(), S>(id))
     }
 
     /// Registers a cell that keeps history, with an initial value.

@@ -28,6 +28,12 @@ impl Bound {
         None
     }
 
+    /// Takes a place, whether one is left or not.
+    pub(crate) fn come(&self) {
+        // Relaxed: as in `take`.
+        self.places.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Gives a place back.
     pub(crate) fn leave(&self) {
         // Relaxed: as in `take`.
