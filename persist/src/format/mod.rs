@@ -10,6 +10,10 @@
 //! three never move, in any version); bytes that mean nothing are zero and are covered by a checksum like the rest; keys and
 //! values start at multiples of [`VALUE_ALIGN`], so that archived values are used where they lie.
 //!
+//! A value is an archive of the type that its component's value schema describes. Where that is `Expiring<T>`, the component's keys expire: a
+//! value is an archive of a `T` and, behind it, the time at which its key is absent from then on, in milliseconds since 1970, as 8 bytes;
+//! all ones for never. A key whose time is over may be there still, or not; once it was removed, that stands in the log as any removal.
+//!
 //! Nothing read from a file is trusted before its checksum was verified, and lengths are compared with the file before anything is
 //! allocated for them: a checksum finds accidents, not malice.
 

@@ -4,14 +4,13 @@ use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
-use rkyv::util::AlignedVec;
-use stillpoint::{Cut, ScanPosition, Snapshot};
+use stillpoint::{Cut, Hashed, Snapshot};
 
 use super::snapshot_job::Source;
+use super::values::{Expire, Values};
 use super::warming::WarmingShared;
 use crate::Durable;
-use crate::durable::encode;
-use crate::error::{DurabilityError, Part, ReadError};
+use crate::error::{DurabilityError, ReadError};
 use crate::format::FormatError;
 use crate::format::component::ComponentRecord;
 use crate::hash::HashKey;
@@ -76,6 +75,9 @@ pub(crate) struct Dormant {
     pub(crate) tail: Arc<[Frame]>,
 }
 
+/// Where the writing of a component's entries stands, as the component has said; none at the beginning, and at the end.
+pub(crate) type Position = Option<Box<dyn Any + Send>>;
+
 /// A durable map without its types, as the persister sees it.
 pub(crate) trait ActiveComponent: Send + Sync {
     fn record(&self) -> &ComponentRecord;
@@ -87,9 +89,9 @@ pub(crate) trait ActiveComponent: Send + Sync {
     fn write_entries(
         &self,
         snapshot: &Snapshot,
-        from: ScanPosition,
+        from: Position,
         file: &mut SnapshotFileWriter,
-    ) -> Result<Option<ScanPosition>, DurabilityError>;
+    ) -> Result<Position, DurabilityError>;
 
     /// Brings in some chunks of what lies under it, from a number on, and says where to go on.
     fn warm(&self, from: u32, count: u32) -> Result<Option<u32>, ReadError>;
@@ -104,23 +106,6 @@ pub(crate) struct Active<K, V> {
     pub(crate) hash_key: HashKey,
 }
 
-/// Entries that one step of writing a snapshot file looks at, at least.
-const ENTRIES_STEP: usize = 1024;
-
-impl<K, V> Active<K, V>
-where
-    K: Durable + Hash + Eq + Clone,
-    V: Durable,
-{
-    fn encode<T: Durable>(&self, part: Part, value: &T, buffer: &mut AlignedVec) -> Result<(), DurabilityError> {
-        encode(value, buffer).map_err(|error| DurabilityError::Unarchivable {
-            map: self.record.name.as_str().into(),
-            part,
-            reason: error.to_string().into(),
-        })
-    }
-}
-
 impl<K, V> ActiveComponent for Active<K, V>
 where
     K: Durable + Hash + Eq + Clone,
@@ -131,43 +116,18 @@ where
     }
 
     fn log_changes(&self, cut: &Cut, log: &mut LogWriter) -> Result<(), DurabilityError> {
-        let (mut key, mut value) = (AlignedVec::new(), AlignedVec::new());
-        for change in cut.changes(self.warming.map()) {
-            self.encode(Part::Keys, change.key, &mut key)?;
-            let version = change.version.as_u64();
-            match change.value {
-                Some(new) => {
-                    self.encode(Part::Values, new, &mut value)?;
-                    log.put(self.record.id, version, &key, &value)
-                }
-                None => log.remove(self.record.id, version, &key),
-            }
-            .map_err(log_failed)?;
-        }
-        Ok(())
+        let values = Values { record: &self.record, expire: Expire::Never };
+        values.log_changes::<K, V, Hashed>(self.warming.map(), cut, log)
     }
 
     fn write_entries(
         &self,
         snapshot: &Snapshot,
-        from: ScanPosition,
+        from: Position,
         file: &mut SnapshotFileWriter,
-    ) -> Result<Option<ScanPosition>, DurabilityError> {
-        let Ok(view) = snapshot.of(self.warming.map()) else {
-            unreachable!("the catalog's maps are of the persister's store")
-        };
-        let (mut key_bytes, mut value_bytes) = (AlignedVec::new(), AlignedVec::new());
-        let mut outcome = Ok(());
-        let position = view.scan(from, ENTRIES_STEP, |key, seen| {
-            if outcome.is_ok() {
-                outcome = self.encode(Part::Keys, key, &mut key_bytes).and_then(|()| {
-                    self.encode(Part::Values, seen.value(), &mut value_bytes)?;
-                    let hash = self.hash_key.hash(&key_bytes);
-                    file.push(hash, seen.version().as_u64(), &key_bytes, &value_bytes).map_err(file_failed)
-                });
-            }
-        });
-        outcome.map(|()| position)
+    ) -> Result<Position, DurabilityError> {
+        let values = Values { record: &self.record, expire: Expire::Never };
+        values.write_entries::<K, V, Hashed>(self.warming.map(), snapshot, from, self.hash_key, file)
     }
 
     fn warm(&self, from: u32, count: u32) -> Result<Option<u32>, ReadError> {

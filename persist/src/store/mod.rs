@@ -2,6 +2,7 @@
 
 mod base;
 mod catalog;
+mod components;
 mod identity;
 mod options;
 mod persister;
@@ -10,7 +11,9 @@ mod snapshot_job;
 mod status;
 mod stepper;
 mod thread;
+mod values;
 mod warming;
+mod whole;
 
 use std::fmt;
 use std::hash::Hash;
@@ -58,6 +61,8 @@ pub struct DurableStore {
     store: Store,
     shared: Arc<Shared>,
     catalog: Arc<Mutex<Catalog>>,
+    /// Held while a component is restored as a whole.
+    registering: Mutex<()>,
     identity: Identity,
     report: OpenReport,
     tail_bytes_closed: u64,
@@ -68,12 +73,13 @@ impl DurableStore {
     /// Recovers a directory's state; its work is the persister's from now on.
     fn recover(options: Options, medium: Arc<dyn Medium>) -> Result<(Self, Persister), OpenError> {
         let opened = recovery::open(&options, medium)?;
-        let store = Store::new();
+        let store = Store::with_time(options.time.clone());
         store.raise_clock(opened.start_tick);
         let durable = Self {
             store: store.clone(),
             shared: Arc::clone(&opened.recovered.shared),
             catalog: Arc::clone(&opened.recovered.catalog),
+            registering: Mutex::new(()),
             identity: opened.recovered.identity,
             report: opened.report,
             tail_bytes_closed: options.tail_bytes_closed,

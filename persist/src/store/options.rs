@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use stillpoint::{SystemClock, TimeSource};
 
 use super::DurableStore;
 use super::stepper::Stepper;
@@ -36,6 +38,17 @@ pub struct Options {
     pub(crate) tail_bytes_closed: u64,
     pub(crate) segment_bytes: u64,
     pub(crate) on_failure: Option<FailureHook>,
+    pub(crate) time: SharedTime,
+}
+
+/// A source of the time of day, for the stores of these options.
+#[derive(Clone)]
+pub(crate) struct SharedTime(Arc<dyn TimeSource>);
+
+impl TimeSource for SharedTime {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
 }
 
 impl Options {
@@ -47,6 +60,7 @@ impl Options {
             tail_bytes_closed: 256 << 10,
             segment_bytes: 16 << 20,
             on_failure: None,
+            time: SharedTime(Arc::new(SystemClock)),
         }
     }
 
@@ -92,6 +106,32 @@ impl Options {
     #[must_use]
     pub fn on_failure(mut self, hook: impl Fn(&DurabilityError) + Send + Sync + 'static) -> Self {
         self.on_failure = Some(Arc::new(hook));
+        self
+    }
+
+    /// Takes the time of day from this source, for [histories](stillpoint::History) and keys that [expire](stillpoint::MapOptions::ttl): the
+    /// system's own by default. Times on disk are compared with it.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use stillpoint::{ManualTime, MapOptions};
+    /// use stillpoint_persist::Options;
+    ///
+    /// let time = ManualTime::starting_at(UNIX_EPOCH);
+    /// let store = Options::new().time(time.clone()).open(directory.path())?;
+    /// let map = store.map_with("map", MapOptions::<u64, u64>::new().ttl(Duration::from_secs(1)))?;
+    /// map.pin().put(1, 10)?;
+    /// time.advance(Duration::from_secs(1));
+    /// assert_eq!(map.pin().get(&1), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn time(mut self, source: impl TimeSource) -> Self {
+        self.time = SharedTime(Arc::new(source));
         self
     }
 

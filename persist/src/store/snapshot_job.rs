@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use stillpoint::{ScanPosition, Snapshot};
+use stillpoint::Snapshot;
 
-use super::catalog::{ActiveComponent, Dormant, file_failed};
+use super::catalog::{ActiveComponent, Dormant, Position, file_failed};
 use super::identity::{Identity, wall_clock};
 use super::status::SnapshotFileReport;
 use crate::error::DurabilityError;
@@ -53,7 +53,7 @@ impl Source {
 enum At {
     /// What lies under the component comes in first, so that the map has it all.
     Warming(Arc<dyn ActiveComponent>, u32),
-    Entries(Arc<dyn ActiveComponent>, ScanPosition),
+    Entries(Arc<dyn ActiveComponent>, Position),
 }
 
 /// A snapshot file that is durable under its name.
@@ -118,12 +118,12 @@ impl SnapshotJob {
             Some(At::Warming(component, from)) => {
                 self.at = Some(match component.warm(from, WARM_STEP).map_err(DurabilityError::Unreadable)? {
                     Some(next) => At::Warming(component, next),
-                    None => At::Entries(component, ScanPosition::START),
+                    None => At::Entries(component, None),
                 });
             }
             Some(At::Entries(component, from)) => {
                 let next = component.write_entries(&self.snapshot, from, file)?;
-                self.at = next.map(|next| At::Entries(component, next));
+                self.at = next.map(|next| At::Entries(component, Some(next)));
             }
             None => match self.sources.pop_front() {
                 Some(Source::Active(component)) => {
