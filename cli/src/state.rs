@@ -8,8 +8,8 @@
 //! | `source` | `0` | [`Origin`] of the records |
 //!
 //! # Exactly once
-//! A partition's records are applied in order, by one worker, each in a transaction: both tallies that it belongs to, and the partition's
-//! [`Applied`]. After a crash the store is at some moment that it had, and has transactions whole: the records before [`Applied`] are in,
+//! A partition's records are applied in order, by one worker, some at a time in one transaction: the tallies that they belong to, and the
+//! partition's [`Applied`]. After a crash the store is at some moment that it had, and has transactions whole: the records before [`Applied`] are in,
 //! and no others. A worker goes on from there.
 
 use std::fmt;

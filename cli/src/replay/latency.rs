@@ -1,4 +1,4 @@
-//! How long records take to be added, beside a snapshot file that is being written and otherwise.
+//! How long steps take, in each of which some records are added, beside a snapshot file that is being written and otherwise.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 /// The longest time that is told apart.
 const LONGEST_NS: u64 = 10_000_000_000;
 
-/// Times of records, in nanoseconds.
+/// Times of steps, in nanoseconds.
 #[derive(Debug, Clone)]
 pub(super) struct Latencies {
     /// While no snapshot file was being written.
@@ -27,7 +27,7 @@ impl Latencies {
         Self { alone: empty(), beside: empty() }
     }
 
-    /// Takes in one record's.
+    /// Takes in one step's.
     pub(super) fn record(&mut self, time: Duration, beside_snapshot_file: bool) {
         let histogram = if beside_snapshot_file { &mut self.beside } else { &mut self.alone };
         histogram.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(LONGEST_NS));

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use stillpoint_persist::DurableStore;
 
 use super::latency::Latencies;
+use super::worker::RECORDS_TOGETHER;
 use crate::input::Positions;
 use crate::memory;
 use crate::report::{Align, Report, Style, Table, bytes, count, duration, rate, signed};
@@ -70,13 +71,14 @@ impl Summary<'_> {
     }
 
     fn latency(&self) -> Table {
+        let what = format!("{RECORDS_TOGETHER} records in one step");
         let columns = [
-            ("one record", Align::Left),
+            (what.as_str(), Align::Left),
             ("p50", Align::Right),
             ("p99", Align::Right),
             ("p99.9", Align::Right),
             ("max", Align::Right),
-            ("records", Align::Right),
+            ("steps", Align::Right),
         ];
         let row = |name: &str, histogram: &Histogram<u64>| {
             let at = |quantile| duration(Duration::from_nanos(histogram.value_at_quantile(quantile)));

@@ -64,36 +64,53 @@ impl Worker<'_> {
         // One pin for the block: a thousand records or so.
         let partitions = self.maps.partitions.pin();
         let mut applied = partitions.get(&partition).copied().unwrap_or(Applied::NOTHING);
-        let mut records = 0;
+        let mut step = |flights: &mut Vec<Flight>, applied| -> Result<(), ReplayError> {
+            let began = Instant::now();
+            self.add(flights, partition, applied).map_err(ReplayError::Transaction)?;
+            latencies.record(began.elapsed(), beside);
+            flights.clear();
+            Ok(())
+        };
+        let (mut records, mut flights) = (0, Vec::with_capacity(RECORDS_TOGETHER));
         for row in block.flights() {
             records += 1;
             match row {
                 Ok(Numbered { record, flight }) => {
                     applied.next = record + 1;
-                    let began = Instant::now();
-                    self.add(&flight, partition, applied).map_err(ReplayError::Transaction)?;
-                    latencies.record(began.elapsed(), beside);
+                    flights.push(flight);
                 }
-                // Told with the next record that is added, or at the end.
+                // Told with the next records that are added.
                 Err(_) if self.on_malformed == OnMalformed::Skip => applied.malformed += 1,
-                Err(row) => return Err(ReplayError::Malformed(row)),
+                Err(row) => {
+                    step(&mut flights, applied)?;
+                    return Err(ReplayError::Malformed(row));
+                }
+            }
+            if flights.len() == RECORDS_TOGETHER {
+                step(&mut flights, applied)?;
             }
         }
         applied.next = block.end_record();
-        partitions.put(partition, applied);
+        step(&mut flights, applied)?;
         Ok(records)
     }
 
-    /// Adds a flight to both tallies that it belongs to, and says how far its partition has come with it, in one step.
-    fn add(&self, flight: &Flight, partition: u32, applied: Applied) -> Result<(), TransactionError> {
+    /// Adds flights to the tallies that they belong to, and says how far their partition has come with them, in one step.
+    fn add(&self, flights: &[Flight], partition: u32, applied: Applied) -> Result<(), TransactionError> {
         let Maps { airports, routes, partitions, .. } = self.maps;
-        let (airport, route) = (flight.origin.bytes(), flight.route().bytes());
         self.store.store().transact(|tx| {
-            let departures = tx.get(airports, &airport)?.unwrap_or(&Folded::EMPTY).with(flight);
-            tx.put(airports, airport, departures)?;
-            let flights = tx.get(routes, &route)?.unwrap_or(&Folded::EMPTY).with(flight);
-            tx.put(routes, route, flights)?;
+            for flight in flights {
+                let (airport, route) = (flight.origin.bytes(), flight.route().bytes());
+                let departures = tx.get(airports, &airport)?.unwrap_or(&Folded::EMPTY).with(flight);
+                tx.put(airports, airport, departures)?;
+                let folded = tx.get(routes, &route)?.unwrap_or(&Folded::EMPTY).with(flight);
+                tx.put(routes, route, folded)?;
+            }
             tx.put(partitions, partition, applied)
         })
     }
 }
+
+/// Records that are added in one step: so many that what a transaction costs by itself is shared, and so few that it seldom meets another
+/// worker's.
+pub(super) const RECORDS_TOGETHER: usize = 4;
