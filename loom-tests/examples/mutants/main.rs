@@ -8,7 +8,8 @@
 //! whether it is to be weaker: AcqRel without its Acquire, and without its Release; Acquire and Release as Relaxed; a SeqCst
 //! fence as AcqRel, and gone. So do the lines of `edits.rs`. All are in one build; then each is tried against the models, the
 //! quickest first, until one fails. `WORD` chooses mutants whose file or text contains it. `STILLPOINT_SECONDS` is what a model may take
-//! (20); one that takes longer has found nothing in that time.
+//! (20); one that takes longer has found nothing in that time. A mutant that survives only because of such models is called undecided:
+//! give it more time.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
@@ -104,9 +105,18 @@ fn main() -> io::Result<()> {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(mutant) = next() {
+                    let mut undecided = 0;
                     let mut concerned = models.iter().filter(|model| model.concerns(&mutant.file));
-                    let caught = concerned.find(|model| run(model, Some(mutant.number), limit) == Outcome::Failed);
-                    let by = caught.map_or("SURVIVES".to_owned(), |model| format!("caught by {}", model.name));
+                    let caught = concerned.find(|model| {
+                        let outcome = run(model, Some(mutant.number), limit);
+                        undecided += usize::from(outcome == Outcome::TookTooLong);
+                        outcome == Outcome::Failed
+                    });
+                    let by = match caught {
+                        Some(model) => format!("caught by {}", model.name),
+                        None if undecided > 0 => format!("UNDECIDED: {undecided} models took too long"),
+                        None => "SURVIVES".to_owned(),
+                    };
                     println!("{:>4} {}:{} {} -- {by}", mutant.number, mutant.file, mutant.line, mutant.what);
                     tried.fetch_add(1, Ordering::Relaxed);
                     survived.fetch_add(usize::from(caught.is_none()), Ordering::Relaxed);
