@@ -11,7 +11,7 @@ use crate::map::{Map, MapPin};
 use crate::raw::session::Session;
 use crate::raw::slot::SlotHeader;
 use crate::sync::Guard;
-use crate::{Conflict, Cut, ForeignStore, Snapshot, Version, Versioned};
+use crate::{AnyCell, Conflict, Cut, ForeignStore, Snapshot, Version, Versioned};
 
 /// One value of a [`Store`](crate::Store), read often and replaced whole. See [`Store::cell`](crate::Store::cell).
 ///
@@ -37,13 +37,20 @@ unsafe impl<S: Send + Sync> Sync for Cell<S> {}
 impl<S: Send + Sync + 'static> Cell<S> {
     /// Takes a map with at most one key for a cell, and puts the initial value in if there is none.
     pub(crate) fn new(map: Map<(), S>, initial: S) -> Self {
-        let pin = map.pin();
         // Who lost a race for the first value takes the winner's.
-        let _ = pin.insert((), initial);
-        let slot = pin.slot_for_hashed(pin.hash(&()), ());
-        let slot = NonNull::from(slot);
+        let _ = map.pin().insert((), initial);
+        match Self::found(map) {
+            Some(cell) => cell,
+            None => unreachable!("{NEVER_EMPTY}"),
+        }
+    }
+
+    /// Takes a map that has the one key for a cell; none if it has not.
+    pub(crate) fn found(map: Map<(), S>) -> Option<Self> {
+        let pin = map.pin();
+        let slot = pin.find(&()).filter(|slot| pin.versioned_at(slot).is_some()).map(NonNull::from)?;
         drop(pin);
-        Self { map, slot }
+        Some(Self { map, slot })
     }
 
     /// Pins the calling thread for many operations; see [`Map::pin`](crate::Map::pin).
@@ -290,10 +297,11 @@ impl Snapshot {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn versioned<'s, S>(&'s self, cell: &'s Cell<S>) -> Result<Option<Versioned<'s, S>>, ForeignStore>
+    pub fn versioned<'s, S>(&'s self, cell: &'s impl AnyCell<S>) -> Result<Option<Versioned<'s, S>>, ForeignStore>
     where
         S: Send + Sync + 'static,
     {
+        let cell = cell.cell();
         // SAFETY: the slot lives as long as its map.
         let slot = unsafe { cell.slot.as_ref() };
         Ok(self.of(&cell.map)?.versioned_at(slot))
@@ -307,7 +315,7 @@ impl Snapshot {
     /// # Examples
     /// See [`Store::cell`](crate::Store::cell).
     #[track_caller]
-    pub fn load<'s, S>(&'s self, cell: &'s Cell<S>) -> Option<&'s S>
+    pub fn load<'s, S>(&'s self, cell: &'s impl AnyCell<S>) -> Option<&'s S>
     where
         S: Send + Sync + 'static,
     {
@@ -334,8 +342,8 @@ impl Cut {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn changed<'c, S: Send + Sync + 'static>(&'c self, cell: &'c Cell<S>) -> Option<Versioned<'c, S>> {
-        let change = self.changes(cell.map()).next()?;
+    pub fn changed<'c, S: Send + Sync + 'static>(&'c self, cell: &'c impl AnyCell<S>) -> Option<Versioned<'c, S>> {
+        let change = self.changes(cell.cell().map()).next()?;
         Some(Versioned::new(change.value?, change.version))
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::{Version, Versioned};
+use crate::{RefusedWrite, Version, Versioned};
 
 /// What a component of a store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub enum ComponentKind {
     CheckedMap,
     /// A [`CheckedMap`](crate::CheckedMap) whose keys are in order.
     CheckedOrderedMap,
+    /// A [`CheckedCell`](crate::CheckedCell).
+    CheckedCell,
 }
 
 impl fmt::Display for ComponentKind {
@@ -30,6 +32,7 @@ impl fmt::Display for ComponentKind {
             Self::Cell => "a cell",
             Self::CheckedMap => "a checked map",
             Self::CheckedOrderedMap => "a checked ordered map",
+            Self::CheckedCell => "a checked cell",
         })
     }
 }
@@ -70,6 +73,13 @@ pub enum RegisterError {
         /// What was asked for.
         expected: ComponentKind,
     },
+    /// A cell's own validators have refused its initial value.
+    Refused {
+        /// The cell's name.
+        name: String,
+        /// What they say.
+        refused: RefusedWrite,
+    },
     /// The store holds as many components as it can number.
     TooMany {
         /// The limit.
@@ -93,6 +103,7 @@ impl fmt::Display for RegisterError {
             Self::Unknown { name, expected } => {
                 write!(f, "there is no component {name:?}: {expected} is registered with its options first")
             }
+            Self::Refused { name, refused } => write!(f, "the initial value of cell {name:?}: {refused}"),
             Self::TooMany { limit } => {
                 write!(f, "the store holds {limit} components, and can't number more")
             }
@@ -100,7 +111,11 @@ impl fmt::Display for RegisterError {
     }
 }
 
-impl Error for RegisterError {}
+impl Error for RegisterError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        if let Self::Refused { refused, .. } = self { refused.source() } else { None }
+    }
+}
 
 /// A handle or snapshot of one store was used with another's.
 ///

@@ -62,7 +62,9 @@
 //! whole new value.
 
 mod admission;
+mod any_cell;
 mod cell;
+mod cell_options;
 mod changes;
 mod checked;
 mod error;
@@ -91,9 +93,14 @@ mod version;
 mod wait;
 mod watch;
 
+pub use any_cell::AnyCell;
 pub use cell::{Cell, CellPin, Loaded};
+pub use cell_options::CellOptions;
 pub use changes::{Change, Consumer, Cut};
-pub use checked::{Checked, CheckedHandle, CheckedMap, CheckedPin, Checking, Proposal, Refused, Unchecked};
+pub use checked::{
+    Checked, CheckedCell, CheckedCellPin, CheckedHandle, CheckedMap, CheckedPin, Checking, CheckingCell, Proposal,
+    Refused, Unchecked,
+};
 pub use error::{ComponentKind, Conflict, ForeignStore, HistoryError, RegisterError};
 pub use feed::{
     Batch, ChangesNotKept, Cursor, CursorError, Delivery, Every, EveryBatch, Everything, Feed, KeyChange, Keys, Lagged,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dashmap::{DashMap, Entry};
 
 use crate::changes::Consumer;
-use crate::checked::{CheckedMap, Checking};
+use crate::checked::{CheckedCell, CheckedMap, Checking, CheckingCell};
 use crate::history::{Rewind, Rewound};
 use crate::index::{Hashed, Index, Sorted};
 use crate::map::{Map, MapShared};
@@ -21,7 +21,9 @@ use crate::raw::stamp::Stamp;
 use crate::store_options::StoreOptions;
 use crate::sync::HashState;
 use crate::time::TimeSource;
-use crate::{Cell, ComponentKind, History, Latest, OrderedMap, RegisterError, Snapshot, tuning};
+use crate::{
+    Cell, CellOptions, ComponentKind, Latest, OrderedMap, Refused, RefusedWrite, RegisterError, Snapshot, tuning,
+};
 
 /// Live state: typed maps and cells by name, and consistent snapshots across all of them.
 ///
@@ -364,24 +366,70 @@ impl Store {
         self.register(name, ComponentKind::Cell, type_name::<S>(), |id| self.hashed::<(), S>(id))
     }
 
-    /// Registers a cell that keeps history, with an initial value.
+    /// Registers a cell with an initial value, and options: what it checks and keeps. [`History`](crate::History) alone is one.
     ///
     /// # Progress
-    /// Blocking: takes a lock of the registry. Do this once and keep the handle; [`cell`](Self::cell) finds it again.
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle; [`cell`](Self::cell) finds one without checks again, and
+    /// [`checked_cell`](Self::checked_cell) one with checks.
     ///
     /// # Errors
-    /// [`RegisterError::Taken`] if there is a component with this name; [`RegisterError::TooMany`] beyond 65,535 components.
+    /// [`RegisterError::Taken`] if there is a component with this name; [`RegisterError::Refused`] if the cell's validators refuse the initial
+    /// value; [`RegisterError::TooMany`] beyond 65,535 components.
     ///
     /// # Examples
-    /// See [`CellPin::history`](crate::CellPin::history).
-    pub fn cell_with<S>(&self, name: &str, initial: S, history: History) -> Result<Cell<S>, RegisterError>
+    /// See [`CellOptions`], and [`CellPin::history`](crate::CellPin::history).
+    pub fn cell_with<S, C>(
+        &self,
+        name: &str,
+        initial: S,
+        options: impl Into<CellOptions<S, C>>,
+    ) -> Result<C::Cell, RegisterError>
     where
-        S: Clone + Send + Sync + 'static,
+        S: Send + Sync + 'static,
+        C: CheckingCell<S>,
     {
-        let options = MapOptions::<(), S>::new().history(history);
+        let options = options.into().of_map;
+        if let Err(error) = options.checks.admits(&(), &initial) {
+            let refused = RefusedWrite::of(Refused::Invalid { error, value: Some(initial) });
+            return Err(RegisterError::Refused { name: name.to_owned(), refused });
+        }
         let make = |id| self.hashed::<(), S>(id);
-        let map = self.register_new(name, ComponentKind::Cell, type_name::<S>(), make, options)?;
-        Ok(Cell::new(map, initial))
+        let map = self.register_new(name, C::CELL, C::cell_types(), make, options)?;
+        Ok(C::cell(map, initial))
+    }
+
+    /// Finds the checked cell with this name, which has a merge function for deltas of type `D`, or none for
+    /// [`Infallible`](std::convert::Infallible).
+    ///
+    /// # Progress
+    /// Blocking: takes a lock of the registry. Do this once and keep the handle.
+    ///
+    /// # Errors
+    /// [`RegisterError::Unknown`] if there is none; [`RegisterError::OtherTypes`] and [`RegisterError::OtherKind`] if the name belongs to
+    /// something else.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::convert::Infallible;
+    /// use stillpoint::{CellOptions, Store};
+    /// let store = Store::new();
+    /// let small = CellOptions::<u64>::new().validate(|_, new| if *new > 9 { Err("more than nine") } else { Ok(()) });
+    /// store.cell_with("digit", 1, small)?;
+    /// let digit = store.checked_cell::<u64, Infallible>("digit")?;
+    /// assert!(digit.set(2).is_ok() && digit.set(10).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn checked_cell<S, D>(&self, name: &str) -> Result<CheckedCell<S, D>, RegisterError>
+    where
+        S: Send + Sync + 'static,
+        D: 'static,
+    {
+        let map = self.find_checked::<(), S, D, Hashed>(name, ComponentKind::CheckedCell)?;
+        // One that is just being registered is not there yet.
+        let unknown = || RegisterError::Unknown { name: name.to_owned(), expected: ComponentKind::CheckedCell };
+        CheckedCell::found(map).ok_or_else(unknown)
     }
 
     /// Drops a component: its name is free at once. Returns what it was, or `None` if nothing has the name.

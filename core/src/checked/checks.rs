@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::checked::CheckedMap;
 use crate::checked::refused::Reason;
+use crate::checked::{CheckedCell, CheckedMap};
 use crate::history::{Rewind, Rewound};
-use crate::index::Index;
+use crate::index::{Hashed, Index};
 use crate::raw::bound::Bound;
-use crate::{ComponentKind, Map};
+use crate::{Cell, ComponentKind, Map};
 
 /// A write, as a validator sees it: what the key holds, and what it would hold.
 #[derive(Debug)]
@@ -161,9 +161,22 @@ pub trait Checking<K, V>: sealed::Sealed + Sized {
     #[doc(hidden)]
     const ORDERED: ComponentKind;
 
+    /// The cell that comes of it.
+    type Cell;
+    #[doc(hidden)]
+    const CELL: ComponentKind;
+
     /// The types of the map, as errors name them.
     #[doc(hidden)]
     fn types() -> &'static str;
+
+    /// The types of the cell.
+    #[doc(hidden)]
+    fn cell_types() -> &'static str;
+
+    /// Whether a first value is let pass.
+    #[doc(hidden)]
+    fn admits(&self, key: &K, first: &V) -> Result<(), Reason>;
 
     /// The checks, to be added to.
     #[doc(hidden)]
@@ -196,6 +209,25 @@ pub struct Facts {
     pub(crate) bound: Option<Arc<Bound>>,
 }
 
+/// Whether a cell checks its writes: [`Unchecked`] or [`Checked`]. Nothing else can be.
+pub trait CheckingCell<S>: Checking<(), S> {
+    /// The cell over its map, with its first value.
+    #[doc(hidden)]
+    fn cell(map: Self::Map<Hashed>, initial: S) -> Self::Cell;
+}
+
+impl<S: Send + Sync + 'static> CheckingCell<S> for Unchecked {
+    fn cell(map: Map<(), S>, initial: S) -> Cell<S> {
+        Cell::new(map, initial)
+    }
+}
+
+impl<S: Send + Sync + 'static, D: 'static> CheckingCell<S> for Checked<(), S, D> {
+    fn cell(map: CheckedMap<(), S, D>, initial: S) -> CheckedCell<S, D> {
+        CheckedCell::new(map, initial)
+    }
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Unchecked {}
@@ -213,8 +245,19 @@ where
     const KIND: ComponentKind = ComponentKind::Map;
     const ORDERED: ComponentKind = ComponentKind::OrderedMap;
 
+    type Cell = Cell<V>;
+    const CELL: ComponentKind = ComponentKind::Cell;
+
     fn types() -> &'static str {
         type_name::<(K, V)>()
+    }
+
+    fn cell_types() -> &'static str {
+        type_name::<V>()
+    }
+
+    fn admits(&self, _key: &K, _first: &V) -> Result<(), Reason> {
+        Ok(())
     }
 
     fn checks(self) -> Checked<K, V> {
@@ -254,8 +297,19 @@ where
     const KIND: ComponentKind = ComponentKind::CheckedMap;
     const ORDERED: ComponentKind = ComponentKind::CheckedOrderedMap;
 
+    type Cell = CheckedCell<V, D>;
+    const CELL: ComponentKind = ComponentKind::CheckedCell;
+
     fn types() -> &'static str {
         type_name::<(K, V, D)>()
+    }
+
+    fn cell_types() -> &'static str {
+        type_name::<(V, D)>()
+    }
+
+    fn admits(&self, key: &K, first: &V) -> Result<(), Reason> {
+        self.judge(&Proposal::new(key, None, Some(first)))
     }
 
     fn checks(self) -> Self {

@@ -9,6 +9,7 @@
 //! back if it is not; a removal gives the key's place back after it is installed. So there are never more keys than places taken, and never
 //! more places taken than the bound.
 
+mod cell;
 mod checks;
 mod handle;
 mod many;
@@ -16,8 +17,9 @@ mod map;
 mod pin;
 mod refused;
 
+pub use cell::{CheckedCell, CheckedCellPin};
 pub(crate) use checks::Facts;
-pub use checks::{Checked, Checking, Proposal, Unchecked};
+pub use checks::{Checked, Checking, CheckingCell, Proposal, Unchecked};
 pub use handle::CheckedHandle;
 pub use map::CheckedMap;
 pub use pin::CheckedPin;

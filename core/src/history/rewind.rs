@@ -25,7 +25,8 @@ enum Absence {
 
 impl<V> Rewind<V> {
     pub(crate) fn new(kind: ComponentKind, clone: fn(&V) -> V) -> Self {
-        Self { clone, absence: if kind == ComponentKind::Cell { Absence::Never } else { Absence::Possible } }
+        let is_cell = matches!(kind, ComponentKind::Cell | ComponentKind::CheckedCell);
+        Self { clone, absence: if is_cell { Absence::Never } else { Absence::Possible } }
     }
 
     pub(crate) fn of_map(clone: fn(&V) -> V) -> Self {

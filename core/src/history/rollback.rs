@@ -191,6 +191,20 @@ where
     }
 }
 
+impl<S: Clone + Send + Sync + 'static, D> CheckedPin<'_, (), S, D> {
+    /// As [`rollback`](Self::rollback), of a cell, which is never empty.
+    pub(crate) fn rollback_of_cell(&self, back: Back) -> Result<Version, Refused<S>> {
+        let pin = self.unchecked();
+        let recording = pin.recording()?;
+        let Some(slot) = pin.find(&()) else { return Err(Refused::History(pin.too_old(None))) };
+        self.write_over(slot, ChangeKind::Rollback, |latest| {
+            pin.map().engine().time.now();
+            let goal = back.of(pin.told(latest, recording)).map_err(|oldest| pin.too_old(oldest))?;
+            goal.value().cloned().map(Some).ok_or_else(|| Refused::History(pin.too_old(None)))
+        })
+    }
+}
+
 impl<S: Clone + Send + Sync + 'static> CellPin<'_, S> {
     /// Brings back what the cell held before; see [`MapPin::rollback`]. A time before the cell was there is refused.
     ///

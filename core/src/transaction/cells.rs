@@ -1,7 +1,7 @@
 //! Cells in transactions.
 
-use crate::Cell;
 use crate::transaction::{Transaction, TransactionError};
+use crate::{AnyCell, CheckedCell, Refused};
 
 impl<'s> Transaction<'s> {
     /// Returns a cell's value.
@@ -23,38 +23,67 @@ impl<'s> Transaction<'s> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn load<S: Send + Sync + 'static>(&self, cell: &'s Cell<S>) -> Result<&S, TransactionError> {
-        match self.get(cell.map(), &())? {
+    pub fn load<S: Send + Sync + 'static>(&self, cell: &'s impl AnyCell<S>) -> Result<&S, TransactionError> {
+        match self.get(cell, &())? {
             Some(value) => Ok(value),
             // It was registered after the transaction began.
-            None => Err(TransactionError::Unborn { component: cell.name().to_owned() }),
+            None => Err(TransactionError::Unborn { component: cell.cell().name().to_owned() }),
         }
     }
 
     /// Sets a cell's value, whatever it was.
     ///
     /// # Errors
-    /// See [`Transaction`].
+    /// See [`Transaction`]; from a [`CheckedCell`], [`Refused`], which gives the value back.
     ///
     /// # Examples
     /// See [`load`](Self::load).
-    pub fn set<S: Send + Sync + 'static>(&mut self, cell: &'s Cell<S>, value: S) -> Result<(), TransactionError> {
-        self.put(cell.map(), (), value)
+    pub fn set<S, C>(&mut self, cell: &'s C, value: S) -> Result<(), C::Refused>
+    where
+        S: Send + Sync + 'static,
+        C: AnyCell<S>,
+    {
+        self.put(cell, (), value)
     }
 
     /// Replaces a cell's value by what the closure makes of it.
     ///
     /// # Errors
-    /// See [`Transaction`].
+    /// As [`set`](Self::set), with what the closure made.
     ///
     /// # Examples
     /// See [`Store::transact`](crate::Store::transact).
-    pub fn modify<S: Send + Sync + 'static>(
-        &mut self,
-        cell: &'s Cell<S>,
-        change: impl FnOnce(&S) -> S,
-    ) -> Result<(), TransactionError> {
-        let value = change(self.load(cell)?);
+    pub fn modify<S, C>(&mut self, cell: &'s C, change: impl FnOnce(&S) -> S) -> Result<(), C::Refused>
+    where
+        S: Send + Sync + 'static,
+        C: AnyCell<S>,
+    {
+        let value = change(self.load(cell).map_err(Refused::from)?);
         self.set(cell, value)
+    }
+
+    /// Merges a delta into a cell's value, by the function that the cell was built with; see [`merge`](Self::merge).
+    ///
+    /// # Errors
+    /// As [`merge`](Self::merge).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{CellOptions, Store};
+    /// let store = Store::new();
+    /// let merging = CellOptions::<u64>::new().merge(|had, more: &u64| had.unwrap_or(&0).checked_add(*more).ok_or("too much"));
+    /// let sum = store.cell_with("sum", 1, merging)?;
+    /// store.transact(|tx| Ok(tx.merge_into(&sum, &2)?))?;
+    /// assert_eq!(*sum.load(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn merge_into<S, D>(&mut self, cell: &'s CheckedCell<S, D>, delta: &D) -> Result<(), Refused<S>>
+    where
+        S: Send + Sync + 'static,
+    {
+        self.load(cell)?;
+        self.merge(cell.as_map(), (), delta)
     }
 }

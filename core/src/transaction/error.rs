@@ -115,6 +115,13 @@ impl Error for TransactionError {
 #[derive(Debug, Clone)]
 pub struct RefusedWrite(Arc<Refused<()>>);
 
+impl RefusedWrite {
+    /// What was refused, without the value.
+    pub(crate) fn of<V>(refused: Refused<V>) -> Self {
+        Self(Arc::new(refused.without_value()))
+    }
+}
+
 impl Deref for RefusedWrite {
     type Target = Refused<()>;
 
@@ -149,7 +156,7 @@ impl<V> From<Refused<V>> for TransactionError {
             Refused::Transaction { error, .. } => error,
             Refused::History(error) => Self::History(error),
             Refused::Overloaded { overload, .. } => Self::Overloaded(overload),
-            refused => Self::Refused(RefusedWrite(Arc::new(refused.without_value()))),
+            refused => Self::Refused(RefusedWrite::of(refused)),
         }
     }
 }

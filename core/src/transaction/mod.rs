@@ -34,6 +34,7 @@ use crate::transaction::moment::{Begin, Work};
 pub use error::{RefusedWrite, TransactionConflict, TransactionError};
 pub use options::{Isolation, TransactionOptions};
 pub use writable::Writable;
+pub(crate) use writable::{Drafted, Judge};
 
 /// The number of a transaction: no other one of its store has it, in this process. Each attempt of [`Store::transact`] has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
