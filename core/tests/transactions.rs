@@ -243,6 +243,33 @@ fn limits_are_kept() {
     assert_eq!(map.pin().get(&1), Some(&2));
 }
 
+/// The error of a map without checks has no room for the value that was not written: the transaction has.
+#[test]
+fn a_value_that_was_refused_is_given_back() {
+    let census = Census::default();
+    let (store, other) = (Store::new(), Store::new());
+    let map = store.map::<u64, Counted>("map").expect("a fresh name");
+    let foreign = other.map::<u64, Counted>("foreign").expect("a fresh name");
+    let cell = store.cell("cell", census.value(0)).expect("a fresh name");
+    let mut tx = store.begin_with(TransactionOptions::new().keys_max(1)).expect("no bound of live ones");
+    tx.put(&map, 1, census.value(1)).expect("the first key");
+    let refused = [
+        tx.put(&map, 2, census.value(2)).map(drop),
+        tx.insert(&map, 3, census.value(3)).map(drop),
+        tx.set(&cell, census.value(4)),
+        tx.put(&foreign, 5, census.value(5)),
+    ];
+    assert!(refused.iter().all(Result::is_err));
+    assert_eq!(census.live(), 3, "the last one is kept, the others are dropped");
+    assert!(tx.take_refused::<u64>().is_none());
+    assert_eq!(tx.take_refused::<Counted>().as_ref().map(Counted::number), Some(5));
+    assert!(tx.take_refused::<Counted>().is_none() && census.live() == 2);
+    assert!(tx.put(&map, 2, census.value(6)).is_err());
+    committed(tx.commit());
+    serve(&store);
+    assert_eq!((map.len(), census.live()), (1, 2));
+}
+
 #[test]
 fn another_stores_map_is_refused() {
     let (store, _) = store_of();

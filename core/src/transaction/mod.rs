@@ -10,6 +10,7 @@ mod run;
 mod scans;
 mod writable;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -80,6 +81,8 @@ pub struct Transaction<'s> {
     places: Vec<Places>,
     /// Places of its changes among those that may be unread.
     promises: Vec<Promise>,
+    /// The value of the last write that was refused and whose error has no room for it.
+    refused: Option<Box<dyn Any + Send>>,
 }
 
 /// Why a transaction was not committed.
@@ -128,7 +131,8 @@ impl<'s> Transaction<'s> {
         let (thread, number) = engine.session().number_transaction();
         let work = RefCell::new(Work { draft: Some(Descriptor::draft(number.get(), thread)), moment, lost: None });
         let id = TransactionId { thread, number };
-        Ok(Self { store, options, deadline, id, time, work, places: Vec::new(), promises: Vec::new() })
+        let (places, promises) = (Vec::new(), Vec::new());
+        Ok(Self { store, options, deadline, id, time, work, places, promises, refused: None })
     }
 
     /// The transaction's number.
@@ -261,6 +265,48 @@ impl<'s> Transaction<'s> {
         let draft = self.work.get_mut().draft.as_mut();
         let is_drafted = draft.and_then(|draft| draft.find(slot).map(|number| draft.access(number).is_write()));
         if is_drafted == Some(true) { Ok(None) } else { unread.promise() }
+    }
+
+    /// Returns the value of the last write that was refused by a map or cell without checks, if it was of this type, and was not asked for yet:
+    /// [`TransactionError`] has no room for it. What a checked map refuses is given back by its own error.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{Store, TransactionOptions};
+    ///
+    /// let store = Store::new();
+    /// let map = store.map::<u64, String>("map")?;
+    /// let mut tx = store.begin_with(TransactionOptions::new().keys_max(1))?;
+    /// tx.put(&map, 1, "one".to_owned())?;
+    /// assert!(tx.put(&map, 2, "two".to_owned()).is_err());
+    /// assert_eq!(tx.take_refused::<String>().as_deref(), Some("two"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn take_refused<V: 'static>(&mut self) -> Option<V> {
+        let refused = self.refused.take_if(|refused| refused.is::<V>())?;
+        refused.downcast().ok().map(|value| *value)
+    }
+
+    /// The error of a write that was refused. Keeps the value if the error has no room for it.
+    #[cold]
+    fn refuse<K, V, I, M>(&mut self, map: &M, refused: Refused<V>) -> M::Refused
+    where
+        V: Send + 'static,
+        M: Writable<K, V, I>,
+    {
+        if map.judge().is_some() {
+            return refused.into();
+        }
+        let (error, value) = match refused {
+            Refused::Transaction { error, value } => (error, value),
+            Refused::Overloaded { overload, value } => (TransactionError::Overloaded(overload), Some(value)),
+            Refused::Unread { changes, value } => (Refused::<V>::Unread { changes, value: None }.into(), value),
+            other => return other.into(),
+        };
+        self.refused = value.map(|value| Box::new(value) as _);
+        Refused::from(error).into()
     }
 
     /// Makes all that was written visible, at one moment.

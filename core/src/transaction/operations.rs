@@ -71,8 +71,8 @@ impl<'s> Transaction<'s> {
     /// Sets the key's value, whatever it was.
     ///
     /// # Errors
-    /// See [`Transaction`]. From a [`CheckedMap`], [`Refused`], which gives the value back: the transaction is as it was before the call,
-    /// and can go on.
+    /// See [`Transaction`]; [`take_refused`](Self::take_refused) gives the value back. From a [`CheckedMap`], [`Refused`], which does so itself:
+    /// the transaction is as it was before the call, and can go on.
     ///
     /// # Examples
     /// ```
@@ -102,7 +102,7 @@ impl<'s> Transaction<'s> {
         M: Writable<K, V, I>,
     {
         let mark = self.mark(map, None);
-        Ok(self.put_marked(map, key, value, mark)?)
+        self.put_marked(map, key, value, mark).map_err(|refused| self.refuse(map, refused))
     }
 
     /// As [`put`](Self::put), for so long from now on: then the key expires.
@@ -191,8 +191,8 @@ impl<'s> Transaction<'s> {
         let Some(value) = self.value(under, &worker, slot).map_err(refused)? else { return Ok(false) };
         let value = change(value);
         let mark = self.mark(map, None);
-        self.write(map, &worker, slot, Some(value), mark)?;
-        Ok(true)
+        let written = self.write(map, &worker, slot, Some(value), mark);
+        written.map(|()| true).map_err(|refused| self.refuse(map, refused))
     }
 
     /// Sets the value of a key that is absent. Gives the value back if it is not.
@@ -220,20 +220,29 @@ impl<'s> Transaction<'s> {
         I: Index<K>,
         M: Writable<K, V, I>,
     {
+        self.try_insert(map, key, value).map_err(|refused| self.refuse(map, refused))
+    }
+
+    fn try_insert<K, V, I, M>(&mut self, map: &'s M, key: K, value: V) -> Result<Option<V>, Refused<V>>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        I: Index<K>,
+        M: Writable<K, V, I>,
+    {
         let under = map.map();
         if let Err(error) = self.check(under) {
-            return Err(Refused::Transaction { error, value: Some(value) }.into());
+            return Err(Refused::Transaction { error, value: Some(value) });
         }
         at_work!(self, worker);
         let slot = usable(under, &worker, under.index().slot_for(under.component(), &worker, key));
         match self.value(under, &worker, slot) {
             Ok(Some(_)) => return Ok(Some(value)),
             Ok(None) => {}
-            Err(error) => return Err(Refused::Transaction { error, value: Some(value) }.into()),
+            Err(error) => return Err(Refused::Transaction { error, value: Some(value) }),
         }
         let mark = self.mark(map, None);
-        self.write(map, &worker, slot, Some(value), mark)?;
-        Ok(None)
+        self.write(map, &worker, slot, Some(value), mark).map(|()| None)
     }
 
     /// Removes the key. Returns whether it had a value.
