@@ -105,8 +105,10 @@ impl Timeline {
             thin_out(entries);
         }
         entries.push(Entry { tick, since });
+        // Once begun, it is never `NEVER` again: it would begin anew with the next component.
+        let due = since.max(now).saturating_add(self.resolution).min(NEVER - 1);
         // Release [TIMELINE-1]: mate of Acquire [TIMELINE-2].
-        self.due.store(since.max(now).saturating_add(self.resolution), Ordering::Release);
+        self.due.store(due, Ordering::Release);
     }
 
     /// The latest moment of which the state at a time is known, given the time that is now. `Err` is the earliest one that there is.
@@ -145,6 +147,18 @@ fn thin_out(entries: &mut Vec<Entry>) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_begins_once() {
+        let (line, clock) = (Timeline::new(u64::MAX), Clock::starting_at(1));
+        line.begin();
+        line.pass(1000, &clock);
+        line.begin();
+        line.pass(2000, &clock);
+        assert_eq!((line.entries.lock().unwrap().len(), clock.now()), (1, 2));
+        assert_eq!(line.at(1500, 2000, &clock), Ok(Entry { tick: 1, since: 1000 }));
+        assert_eq!(line.at(999, 2000, &clock), Err(Some(Entry { tick: 1, since: 1000 })));
+    }
 
     #[test]
     fn the_line_is_bounded_and_stays_in_order() {
