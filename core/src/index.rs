@@ -183,7 +183,7 @@ where
     Q: Eq + ?Sized,
 {
     component.table.find(hash, |slot| {
-        component.arena.prefetch_side(slot);
+        component.prefetch_to_write(slot);
         // SAFETY: as in `find_hashed`.
         unsafe { Slot::<K>::key(slot) }.borrow() == key
     })

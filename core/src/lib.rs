@@ -92,6 +92,7 @@ mod tuning;
 mod version;
 mod wait;
 mod watch;
+mod write;
 
 pub use any_cell::AnyCell;
 pub use cell::{Cell, CellPin, Loaded};

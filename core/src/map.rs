@@ -425,51 +425,6 @@ where
         self.put_at(slot, value).0
     }
 
-    /// Installs a value in a slot, or in another one of its key if it is purged: says in which.
-    pub(crate) fn put_at<'p>(&'p self, mut slot: &'p SlotHeader, mut value: V) -> (Version, &'p SlotHeader) {
-        loop {
-            let latest = self.worker().latest(slot);
-            if let Latest::Purged = latest {
-                slot = self.renew(slot);
-                continue;
-            }
-            match self.try_install(slot, latest, self.pending(slot, Some(value))) {
-                Ok((version, _)) => {
-                    self.worker().tidy();
-                    return (version, slot);
-                }
-                Err(new) => value = new.into_some(),
-            }
-        }
-    }
-
-    /// Installs a version over what was seen; `None` if the slot has changed.
-    #[inline]
-    fn install<'p>(&'p self, slot: &'p SlotHeader, seen: Latest<'p>, new: &Pending<V>) -> Option<Version> {
-        self.worker().replace(self.map.component(), slot, seen, new.version()).ok().map(Stamp::version)
-    }
-
-    /// Installs a version over what was seen, and reads it back; gives it back if the slot has changed. The caller tidies up.
-    pub(crate) fn try_install<'p>(
-        &'p self,
-        slot: &'p SlotHeader,
-        seen: Latest<'p>,
-        new: Pending<V>,
-    ) -> Result<(Version, Option<&'p V>), Pending<V>> {
-        let Some(version) = self.install(slot, seen, &new) else { return Err(new) };
-        let installed = new.installed();
-        // SAFETY: installed under this pin, so not reclaimed under it; a `VersionNode<V>`.
-        let value = unsafe { VersionNode::<V>::value(&*installed) };
-        Ok((version, value))
-    }
-
-    /// Installs a value over what was seen, and reads it back.
-    fn install_value<'p>(&'p self, slot: &'p SlotHeader, seen: Latest<'p>, value: V) -> Option<Versioned<'p, V>> {
-        let (version, value) = self.try_install(slot, seen, self.pending(slot, Some(value))).ok()?;
-        self.worker().tidy();
-        Some(Versioned::new(value?, version))
-    }
-
     /// Replaces the key's value by what the closure makes of it. Returns the new value, or `None` if the key is absent: see
     /// [`upsert`](Self::upsert) for that case.
     ///
@@ -524,21 +479,6 @@ where
     {
         let Some(slot) = self.map.index().find_to_write(self.map.component(), key) else { return Ok(None) };
         self.try_update_at(slot, change)
-    }
-
-    /// Replaces what a slot holds, if it holds a value.
-    pub(crate) fn try_update_at<'p, E>(
-        &'p self,
-        slot: &'p SlotHeader,
-        mut change: impl FnMut(&V) -> Result<V, E>,
-    ) -> Result<Option<Versioned<'p, V>>, E> {
-        loop {
-            let latest = self.worker().latest(slot);
-            let Some(seen) = self.seen(latest) else { return Ok(None) };
-            if let Some(new) = self.install_value(slot, latest, change(&seen)?) {
-                return Ok(Some(new));
-            }
-        }
     }
 
     /// Sets the key's value to what the closure makes of the old one, or of `None` if the key is absent. Returns the new value.

@@ -8,7 +8,7 @@ use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::lineage::{Mark, RecordedNode};
 use crate::raw::rooms::{Room, RoomLayout};
-use crate::raw::slot::SlotHeader;
+use crate::raw::slot::{self, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 
@@ -101,7 +101,7 @@ impl<V> Pending<V> {
         {
             let version = room.version();
             // SAFETY: just taken, of a component with such values.
-            unsafe { VersionNode::write(version, value, stamp) };
+            unsafe { VersionNode::write(version, value, stamp, slot::empty()) };
             return Self { version, home: Home::Room(room), value: PhantomData };
         }
         Self::own(value, stamp)

@@ -79,9 +79,6 @@ pub(crate) const MOVE_STEP: usize = either(4, 1);
 /// Versions that a writer looks at below the head before it leaves the rest of the chain to the backlog.
 pub(crate) const PRUNE_LOOKS: usize = either(8, 4);
 
-/// How often a pruner starts over because another asked for it meanwhile.
-pub(crate) const PRUNE_AGAIN: usize = 2;
-
 /// A page of slots: large enough that its header is no matter, small enough that a map of some dozen keys costs no more than that.
 pub(crate) const SLOT_PAGE: usize = 16 << 10;
 

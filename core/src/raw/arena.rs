@@ -4,6 +4,7 @@ use std::alloc::Layout;
 use std::ptr;
 
 use crate::raw::page::PageLayout;
+use crate::raw::rooms::RoomLayout;
 use crate::raw::slot::SlotHeader;
 use crate::sync::region::Region;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
@@ -159,11 +160,11 @@ impl Arena {
     ///
     /// # Safety
     /// The slot is of this arena, and no pin that could have met it is left.
-    pub(crate) unsafe fn release(&self, slot: *mut SlotHeader) {
+    pub(crate) unsafe fn release(&self, slot: *mut SlotHeader, rooms: RoomLayout) {
         // SAFETY: of this arena.
         let header = unsafe { &*slot };
         let mut first = self.free.load(Ordering::Relaxed);
-        header.release(first);
+        header.release(first, rooms);
         loop {
             // Release [FREE-1]: mate of Acquire [FREE-2].
             match self.free.compare_exchange(first, slot, Ordering::AcqRel, Ordering::Relaxed) {

@@ -47,14 +47,31 @@
 use std::ptr;
 
 use crate::raw::clock::Clock;
-use crate::raw::slot::{self, Head, PruneRight, SlotHeader};
+use crate::raw::slot::{self, Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, fence_behind_exchange, watch};
-use crate::tuning;
 
 /// Set in a version's `prev`, by its slot's pruner: an entry of the backlog watches it.
 const WATCHED: usize = 1;
+/// Set in the `prev` of a slot's first room: somebody has the slot's right. See [`rooms`](crate::raw::rooms).
+const RIGHT: usize = 2;
+/// Set in a `prev` that is no address: the chain ends here. Above it stands the newest tag of the rooms that were freed in the slot.
+const END: usize = 4;
+const TAG_SHIFT: u32 = 3;
+const MARKS: usize = WATCHED | RIGHT;
+
+const _: () = assert!(align_of::<VersionHeader>() >= 8, "an address leaves room for the marks");
+
+/// The end of a chain.
+fn end(tag: u64) -> *mut VersionHeader {
+    ptr::without_provenance_mut((tag as usize) << TAG_SHIFT | END)
+}
+
+/// The tag of a chain's end.
+fn tag_of(link: *mut VersionHeader) -> Option<u64> {
+    (link.addr() & END != 0).then_some((link.addr() >> TAG_SHIFT) as u64)
+}
 
 /// The part of a version that does not depend on the value's type.
 #[repr(C)]
@@ -67,7 +84,7 @@ impl VersionHeader {
     /// A version that is not yet installed.
     pub(crate) fn new(stamp: Stamp, is_tombstone: bool) -> Self {
         let stamp = if is_tombstone { stamp.of_removal() } else { stamp };
-        Self { stamp: AtomicU64::new(stamp.word()), prev: AtomicPtr::new(ptr::null_mut()) }
+        Self { stamp: AtomicU64::new(stamp.word()), prev: AtomicPtr::new(end(0)) }
     }
 
     /// Whether the version says that the key was removed.
@@ -87,30 +104,100 @@ impl VersionHeader {
     /// The version that this one replaced, or what is left below it.
     #[inline]
     pub(crate) fn prev<'g>(&self) -> Option<&'g VersionHeader> {
+        let link = self.link();
+        if link.addr() & END != 0 {
+            return None;
+        }
         // SAFETY: a linked version is reclaimed only when no pin that could have met it is left, and callers hold one, or
         // hold a snapshot that sees it.
-        let prev = unsafe { self.prev_address().as_ref() };
-        prev.inspect(|prev| watch::met(*prev))
+        let prev = unsafe { &*link };
+        watch::met(prev);
+        Some(prev)
     }
 
-    fn prev_address(&self) -> *mut VersionHeader {
+    /// The address of what is below, or the chain's end.
+    fn link(&self) -> *mut VersionHeader {
         // Acquire [PREV-2]: with Release [PREV-1] in `splice`, and HEAD-1 for the first value.
-        self.prev.load(Ordering::Acquire).map_addr(|address| address & !WATCHED)
+        self.prev.load(Ordering::Acquire).map_addr(|address| address & !MARKS)
+    }
+
+    /// The tag at the chain's end, if this version is its last.
+    #[inline]
+    pub(crate) fn end_tag(&self) -> Option<u64> {
+        tag_of(self.link())
     }
 
     /// Says which head a version that is not yet published will replace.
     pub(crate) fn set_prev(&self, prev: *mut VersionHeader) {
-        let prev = if prev == slot::empty() { ptr::null_mut() } else { prev };
-        // Relaxed: not yet published.
-        self.prev.store(prev, Ordering::Relaxed);
+        let link = if prev == slot::empty() { end(0) } else { prev };
+        // Relaxed: not yet published; the right, if the word has it, is the caller's.
+        let right = self.prev.load(Ordering::Relaxed).addr() & RIGHT;
+        self.prev.store(link.map_addr(|address| address | right), Ordering::Relaxed);
     }
 
-    /// Takes what is directly below out of the chain. Only for the slot's pruner.
-    fn splice(&self, below: &VersionHeader) {
-        let mark = self.prev.load(Ordering::Relaxed).addr() & WATCHED;
-        let next = below.prev.load(Ordering::Acquire).map_addr(|address| address & !WATCHED | mark);
+    /// Takes what is directly below out of the chain, and leaves its tag at the chain's end. Only for the slot's pruner.
+    fn splice(&self, below: &VersionHeader, tag: u64) {
+        let next = below.link();
+        match tag_of(next) {
+            Some(newest) => self.link_to(end(newest.max(tag))),
+            None => {
+                self.link_to(next);
+                if tag > 0 {
+                    self.raise_tag(tag);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn link_to(&self, link: *mut VersionHeader) {
+        let marks = self.prev.load(Ordering::Relaxed).addr() & MARKS;
         // Release [PREV-1]: mate of Acquire [PREV-2]; what stays below was published before.
-        self.prev.store(next, Ordering::Release);
+        self.prev.store(link.map_addr(|address| address | marks), Ordering::Release);
+    }
+
+    /// Leaves a tag at the chain's end. Only for the slot's pruner.
+    #[cold]
+    fn raise_tag(&self, tag: u64) {
+        let mut version = self;
+        while let Some(below) = version.prev() {
+            version = below;
+        }
+        let newest = version.end_tag().unwrap_or(0);
+        version.link_to(end(newest.max(tag)));
+    }
+
+    /// Cuts the chain off below this version, which stands directly over the chain's last one. Only for the slot's pruner.
+    #[inline]
+    pub(crate) fn cut(&self, tag: u64) {
+        self.link_to(end(tag));
+    }
+
+    /// Takes the right to a slot, whose first room this is.
+    #[inline]
+    pub(crate) fn try_right(&self) -> bool {
+        let seen = self.prev.load(Ordering::Relaxed);
+        let taken = seen.map_addr(|address| address | RIGHT);
+        // Acquire [RIGHT-2]: with Release [RIGHT-1]: who has the right sees what was done with it before.
+        seen.addr() & RIGHT == 0
+            && self.prev.compare_exchange(seen, taken, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Hands the right back.
+    #[inline]
+    pub(crate) fn hand_back(&self) {
+        let word = self.prev.load(Ordering::Relaxed);
+        // Release [RIGHT-1]: mate of Acquire [RIGHT-2]. A store will do: only who has the right changes the word.
+        self.prev.store(word.map_addr(|address| address & !RIGHT), Ordering::Release);
+    }
+
+    /// Says again what a version that is not yet installed is: its room was used before.
+    #[inline]
+    pub(crate) fn renew(&self, stamp: Stamp, is_tombstone: bool, head: *mut VersionHeader) {
+        let stamp = if is_tombstone { stamp.of_removal() } else { stamp };
+        // Relaxed: not yet published.
+        self.stamp.store(stamp.word(), Ordering::Relaxed);
+        self.set_prev(head);
     }
 
     /// Marks the version as watched; `false` if it was. Only for the slot's pruner.
@@ -124,18 +211,20 @@ impl VersionHeader {
         true
     }
 
-    /// Decides the version if nobody has, and returns its final stamp.
+    /// Decides a version that its writer has just made the head, undecided, over one with a stamp, and returns its final stamp.
     #[inline]
-    pub(crate) fn decide(&self, clock: &Clock) -> Stamp {
-        let stamp = self.stamp();
+    pub(crate) fn decide(&self, undecided: Stamp, replaced: Option<Stamp>, clock: &Clock) -> Stamp {
         // Behind the compare-and-swap that has made it the head.
-        if stamp.is_final() { stamp } else { self.decide_now(stamp, clock, fence_behind_exchange) }
+        self.decide_now(undecided, replaced, clock, fence_behind_exchange)
     }
 
     #[cold]
     #[inline(never)]
     fn decide_helping(&self, undecided: Stamp, clock: &Clock) -> Stamp {
-        self.decide_now(undecided, clock, || fence(Ordering::SeqCst))
+        // Read before the clock, so that the clock read is not older (rule 3). If a pruner has changed `prev` meanwhile, the
+        // version was final, and the compare-and-swap fails.
+        let replaced = self.prev().map(VersionHeader::stamp);
+        self.decide_now(undecided, replaced, clock, || fence(Ordering::SeqCst))
     }
 
     /// Decides a version that was met undecided by another than its writer; `None` if it is not committed, as far as whoever asks must
@@ -165,7 +254,7 @@ impl VersionHeader {
 
     /// Makes an intent, as it was seen, final, given the tick at which its transaction was committed.
     pub(crate) fn finalize(&self, intent: Stamp, tick: u64) -> Stamp {
-        // As in `decide_now`: if `prev` has changed, the version was final, and the compare-and-swap fails. The clock was read for the
+        // As in `decide_helping`: if `prev` has changed, the version was final, and the compare-and-swap fails. The clock was read for the
         // tick when what is replaced was final, and past it if its sequence was full.
         let sequence = match self.prev().map(VersionHeader::stamp) {
             Some(replaced) if replaced.tick() == tick => (replaced.sequence() + 1).min(Stamp::SEQUENCE_MAX),
@@ -190,11 +279,8 @@ impl VersionHeader {
         self.stamp.store(intent.after(undecided).word(), Ordering::Relaxed);
     }
 
-    #[inline]
-    fn decide_now(&self, undecided: Stamp, clock: &Clock, fence: impl Fn()) -> Stamp {
-        // Read before the clock, so that the clock read is not older (rule 3). If a pruner has changed `prev` meanwhile, the
-        // version was final, and the compare-and-swap below fails.
-        let replaced = self.prev().map(VersionHeader::stamp);
+    #[inline(always)]
+    fn decide_now(&self, undecided: Stamp, replaced: Option<Stamp>, clock: &Clock, fence: impl Fn()) -> Stamp {
         loop {
             if rule::holds(Rule::FenceBeforeClock) {
                 // SeqCst fence [SNAP-1]: the install, and the writer's announcement, stand before the clock. Mates: the
@@ -336,8 +422,8 @@ pub(crate) fn latest<'g>(slot: &SlotHeader, clock: &Clock) -> Latest<'g> {
 /// Takes a failed version off the head, if it stands there. Anyone may; the owner of its transaction alone retires it.
 pub(crate) fn swing(slot: &SlotHeader, failed: &VersionHeader) {
     // Not looked at: if the failed version is not the head any more, what was below may be gone.
-    let below = failed.prev_address();
-    let below = if below.is_null() { slot::empty() } else { below };
+    let link = failed.link();
+    let below = if tag_of(link).is_some() { slot::empty() } else { link };
     slot.replace_head(ptr::from_ref(failed).cast_mut(), below);
 }
 
@@ -382,6 +468,15 @@ pub(crate) trait Pruner {
     /// from the first version below the head downwards, as long as the answer is yes.
     fn keeps(&mut self, above: u64, newer: &VersionHeader, older: &VersionHeader) -> bool;
 
+    /// The tag that a version leaves which is unlinked now: zero if it lies in no room.
+    fn tag(&self, version: &VersionHeader) -> u64;
+
+    /// Takes the slot's right.
+    fn try_right(&self) -> bool;
+
+    /// Hands it back.
+    fn hand_back(&self);
+
     /// Takes a version that was unlinked.
     fn retire(&mut self, version: *mut VersionHeader);
 
@@ -399,7 +494,7 @@ pub(crate) fn prune(
     watched: Option<u64>,
     pruner: &mut impl Pruner,
 ) -> Pruned {
-    if rule::holds(Rule::OnePruner) && slot.try_prune() == PruneRight::Busy {
+    if rule::holds(Rule::OnePruner) && !pruner.try_right() {
         return Pruned::Busy;
     }
     prune_with_right(slot, clock, looks, watched, pruner)
@@ -410,17 +505,14 @@ pub(crate) fn prune_with_right(
     slot: &SlotHeader,
     clock: &Clock,
     looks: usize,
-    mut watched: Option<u64>,
+    watched: Option<u64>,
     pruner: &mut impl Pruner,
 ) -> Pruned {
-    for _ in 0..tuning::PRUNE_AGAIN {
-        let pruned = prune_once(slot, clock, looks, watched.take(), pruner);
-        if !rule::holds(Rule::OnePruner) || slot.end_prune() {
-            return pruned;
-        }
+    let pruned = prune_once(slot, clock, looks, watched, pruner);
+    if rule::holds(Rule::OnePruner) {
+        pruner.hand_back();
     }
-    slot.abandon_prune();
-    Pruned::Unfinished
+    pruned
 }
 
 fn prune_once(
@@ -457,7 +549,7 @@ fn prune_once(
                 newer = older;
             }
             None => {
-                newer.splice(older);
+                newer.splice(older, pruner.tag(older));
                 pruner.retire(ptr::from_ref(older).cast_mut());
             }
         }

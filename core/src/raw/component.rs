@@ -221,12 +221,22 @@ impl Component {
         self.counts[stripe % LEN_STRIPES].slots.fetch_add(change, Ordering::Relaxed);
     }
 
+    /// Asks for what a write of a slot touches beside it to be brought near. A slot with rooms has all that it needs in it.
+    #[inline]
+    pub(crate) fn prefetch_to_write(&self, slot: &SlotHeader) {
+        if self.rooms.is_none() {
+            self.arena.prefetch_side(slot);
+        }
+    }
+
     /// Makes a slot for a key, which is not yet published. The caller is pinned.
     pub(crate) fn make_slot<'g, K>(&self, hash: u64, key: K) -> &'g SlotHeader {
         let slot = match self.arena.allocate() {
             Fresh::Unused(slot) => {
                 // SAFETY: memory of a `Slot<K>` that only we know.
                 unsafe { SlotHeader::init(slot, hash) };
+                // SAFETY: as above.
+                unsafe { self.rooms.init(slot) };
                 // SAFETY: as above.
                 unsafe { Slot::write_key(slot, key) };
                 slot
@@ -419,7 +429,7 @@ unsafe fn reclaim_slot(item: *mut u8, component: *const Component) {
     impl Drop for Release<'_> {
         fn drop(&mut self) {
             // SAFETY: of this arena, and no pin that could have met it is left.
-            unsafe { self.0.arena.release(self.1) };
+            unsafe { self.0.arena.release(self.1, self.0.rooms) };
         }
     }
     // SAFETY: the component is alive.

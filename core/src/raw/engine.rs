@@ -13,7 +13,7 @@ use crate::raw::component::Component;
 use crate::raw::dropped::Dropped;
 use crate::raw::era::{Eras, Retired};
 use crate::raw::lineage::Recording;
-use crate::raw::notes::NotesDesk;
+use crate::raw::notes::{NotesDesk, Wanted};
 use crate::raw::pruning::Pruning;
 use crate::raw::record::{Record, Records};
 use crate::raw::registry::Registry;
@@ -200,33 +200,12 @@ impl<'g> Worker<'g> {
         let version = unsafe { &*new };
         let is_tombstone = version.is_tombstone();
         version.set_prev(address);
-        if rule::holds(Rule::AnnounceBeforeInstall) {
-            self.record.announce(slot);
-        }
-        if !rule::holds(Rule::NoteAfterStamp) {
-            self.note(slot);
-        }
-        let wanted_before = (!rule::holds(Rule::WantedAfterStamp)).then(|| self.engine.desk.wanted());
         if replaced.is_none() {
             component.count_birth();
         }
-        if !slot.replace_head(address, new) {
-            self.record.clear();
-            self.record.tally.retries.add(1);
-            return Err(Moved);
-        }
-        self.record.tally.installed.add(1);
-        let stamp = version.decide(&self.engine.clock);
-        let wanted = wanted_before.unwrap_or_else(|| self.engine.desk.wanted());
-        if wanted.notes()
-            && replaced.is_none_or(|replaced| replaced.stamp.tick() < stamp.tick())
-            && rule::holds(Rule::NoteAfterStamp)
-        {
-            self.note(slot);
-        }
-        if wanted.wake_ups() {
-            self.remember_to_tell(slot);
-        }
+        let undecided = if is_tombstone { Stamp::UNDECIDED.of_removal() } else { Stamp::UNDECIDED };
+        let over = replaced.map(|replaced| replaced.stamp);
+        let stamp = self.install(slot, address, over, version, undecided).ok_or(Moved)?;
         if let Some(unread) = unread {
             unread.count();
         }
@@ -236,6 +215,50 @@ impl<'g> Worker<'g> {
         self.count_change(component, was_present, is_tombstone);
         self.clean_up(component, slot, replaced.is_some(), version, stamp);
         Ok(stamp)
+    }
+
+    /// Makes a version the head, decides it, and leaves everything noted that must be; `None` if the head has changed. Else the slot is still
+    /// announced.
+    #[inline(always)]
+    pub(super) fn install(
+        &self,
+        slot: &SlotHeader,
+        seen: *mut VersionHeader,
+        replaced: Option<Stamp>,
+        version: &VersionHeader,
+        undecided: Stamp,
+    ) -> Option<Stamp> {
+        if rule::holds(Rule::AnnounceBeforeInstall) {
+            self.record.announce(slot);
+        }
+        if !rule::holds(Rule::NoteAfterStamp) {
+            self.note(slot);
+        }
+        let wanted_before = (!rule::holds(Rule::WantedAfterStamp)).then(|| self.engine.desk.wanted());
+        if !slot.replace_head(seen, std::ptr::from_ref(version).cast_mut()) {
+            self.record.clear();
+            self.record.tally.retries.add(1);
+            return None;
+        }
+        self.record.tally.installed.add(1);
+        let stamp = version.decide(undecided, replaced, &self.engine.clock);
+        let wanted = wanted_before.unwrap_or_else(|| self.engine.desk.wanted());
+        if wanted.any() {
+            let is_first = replaced.is_none_or(|replaced| replaced.tick() < stamp.tick());
+            self.serve(wanted, slot, is_first);
+        }
+        Some(stamp)
+    }
+
+    /// Notes a slot that was changed, for the first time in its tick or not, and leaves it to be told, as it is wanted.
+    #[cold]
+    fn serve(&self, wanted: Wanted, slot: &SlotHeader, is_first: bool) {
+        if wanted.notes() && is_first && rule::holds(Rule::NoteAfterStamp) {
+            self.note(slot);
+        }
+        if wanted.wake_ups() {
+            self.remember_to_tell(slot);
+        }
     }
 
     /// Counts a key that came or went.
@@ -328,7 +351,7 @@ impl<'g> Worker<'g> {
         self.record.tally.installed.add(1);
         if component.rooms.has(slot, new) {
             // The room was taken with the right; who has asked for a look meanwhile has also left the slot in the backlog.
-            slot.abandon_prune();
+            slot.hand_back(component.rooms);
         } else {
             self.count_version(component);
         }

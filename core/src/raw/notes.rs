@@ -226,6 +226,12 @@ impl Wanted {
     const CONSUMER: u64 = 1;
     const WAITER: u64 = 1 << 32;
 
+    /// Whether anybody wants anything.
+    #[inline]
+    pub(crate) fn any(self) -> bool {
+        self.0 != 0
+    }
+
     /// Whether a consumer wants notes.
     #[inline]
     pub(crate) fn notes(self) -> bool {

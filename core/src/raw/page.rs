@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A page is aligned to its size. So the address of a slot leads to its page, to the component that it belongs to, and to its
-//! *side*: its state and its key's hash. Lookups read none of these; so the slot's own cache line is left to head, key and
-//! versions. Who writes knows where the side is as soon as it knows the slot, so the two misses overlap.
+//! *side*: its state and its key's hash. Lookups read none of these, nor do writes of small values; so the slot's own cache line is left to
+//! head, key and versions. Whoever else writes knows where the side is as soon as it knows the slot, so the two misses overlap.
 
 use std::alloc::Layout;
 use std::ptr;
@@ -20,13 +20,13 @@ use crate::tuning::SLOT_PAGE;
 pub(crate) struct Side {
     pub(crate) state: AtomicU64,
     pub(crate) hash: KeptHash,
-    /// See [`rooms`](crate::raw::rooms).
-    pub(crate) rooms: AtomicU32,
+    /// The right of a slot without rooms: zero if nobody has it.
+    pub(crate) right: AtomicU32,
 }
 
 impl Side {
     pub(crate) fn new(state: u64, hash: u64) -> Self {
-        Self { state: AtomicU64::new(state), hash: KeptHash::new(keep(hash)), rooms: AtomicU32::new(0) }
+        Self { state: AtomicU64::new(state), hash: KeptHash::new(keep(hash)), right: AtomicU32::new(0) }
     }
 }
 

@@ -76,6 +76,18 @@ impl Pruner for Pruning<'_, '_> {
         true
     }
 
+    fn tag(&self, version: &VersionHeader) -> u64 {
+        if self.component.rooms.has(self.slot, version) { self.worker.engine.eras.tag_ahead() } else { 0 }
+    }
+
+    fn try_right(&self) -> bool {
+        self.slot.try_right(self.component.rooms)
+    }
+
+    fn hand_back(&self) {
+        self.slot.hand_back(self.component.rooms);
+    }
+
     fn retire(&mut self, version: *mut VersionHeader) {
         // SAFETY: the pruner has just unlinked it, alone.
         unsafe { self.worker.retire_version(self.component, self.slot, version) };

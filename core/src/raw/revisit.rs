@@ -8,7 +8,7 @@ use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::pruning::Pruning;
 use crate::raw::registry::LiveView;
-use crate::raw::slot::{self, Head, PruneRight, Purge, SlotHeader};
+use crate::raw::slot::{self, Head, Purge, SlotHeader};
 use crate::sync::rule::{self, Rule};
 use crate::sync::{Ordering, fence};
 use crate::tuning;
@@ -185,7 +185,7 @@ impl<'g> Worker<'g> {
     /// The right to prune stays with the slot until it is freed. Else somebody who comes late, by a stale entry of the backlog, could get it
     /// before the slot is freed, and prune beside whoever prunes the next key's chain.
     fn purge(&self, component: &'g Component, slot: &'g SlotHeader, seen: *mut VersionHeader) -> Purged {
-        if slot.try_prune() == PruneRight::Busy {
+        if !slot.try_right(component.rooms) {
             return Purged::Busy;
         }
         self.purge_by_right(component, slot, seen)
@@ -200,21 +200,14 @@ impl<'g> Worker<'g> {
         if !matches!(slot.head().1, Head::Empty) || !self.may_purge(component) {
             return Looked::Served;
         }
-        if slot.try_prune() == PruneRight::Busy {
+        if !slot.try_right(component.rooms) {
             self.push_to_backlog(waiting);
             return Looked::WaitsOn;
         }
-        let asked_for_a_look = if slot.generation() == waiting.generation {
-            self.purge_by_right(component, slot, slot::empty()) == Purged::Busy
-        } else {
-            let is_asked = !slot.end_prune();
-            if is_asked {
-                slot.abandon_prune();
-            }
-            is_asked
-        };
-        if asked_for_a_look {
-            // Whoever has asked has met a version there.
+        if slot.generation() != waiting.generation {
+            slot.hand_back(component.rooms);
+        } else if self.purge_by_right(component, slot, slot::empty()) == Purged::Busy {
+            // A version has come: its writer did not get the right to look at it.
             self.put_in_backlog(component, slot, WaitsFor::Look);
         }
         Looked::Served
@@ -225,10 +218,12 @@ impl<'g> Worker<'g> {
         let purge = if rule::holds(Rule::PurgeByHead) { slot.purge(seen) } else { Purge::Done };
         match purge {
             Purge::Done => {}
-            Purge::Held if slot.end_prune() => return Purged::Held,
-            Purge::Held | Purge::Changed => {
-                slot.abandon_prune();
-                // Somebody who has asked for a look meanwhile asks no more.
+            Purge::Held => {
+                slot.hand_back(component.rooms);
+                return Purged::Held;
+            }
+            Purge::Changed => {
+                slot.hand_back(component.rooms);
                 return Purged::Busy;
             }
         }

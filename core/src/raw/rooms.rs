@@ -4,14 +4,20 @@
 //! room of its slot that is free. A key that changes faster than memory gets safe takes versions from elsewhere meanwhile.
 //!
 //! # Words
-//! A room is *taken* from before its version is installed until that is unlinked. The *rooms' word* of a slot says which are, and has
-//! the *tag* of the last one that was freed. Who has the slot's *right*, the one to prune, may change the word, and take and free rooms; it is a
-//! try-lock: who does not get it takes a version from elsewhere.
+//! A slot has a *right*: to prune its chain, and to write its rooms. It is a try-lock; who does not get it leaves the slot in the backlog, or takes
+//! a version from elsewhere. It stands in the first room's link, which only who has the right changes otherwise; so it is taken by a
+//! compare-and-swap and handed back by a store, in the cache line that is written anyway. A room is *taken* while its version is in the chain. At the
+//! chain's end stands the *tag* of the last room that was freed.
 //!
 //! # Steps
-//! - **Take** (pinned): get the right; take a room that is not taken, if the tag is safe; write the version, install it, prune, and hand
-//!   the right back. A version that could not be installed gives its room back as it was.
-//! - **Free** (pinned, with the right): unlink the version; tag = the era read under this pin, + 1; the room is no longer taken.
+//! - **Take** (pinned): get the right; take a room that is not in the chain, if the tag is safe; write the version, install it, prune, and hand
+//!   the right back. A version that could not be installed is forgotten.
+//! - **Free** (pinned, with the right): tag = the era read under this pin, + 1; unlink the version, and leave the tag at the chain's end.
+//!
+//! # Why a room that is not in the chain is free
+//! Rooms come into chains and leave them with the right only. What others do to a chain meanwhile, they do with versions from elsewhere, at the
+//! head. So who has the right, and sees which rooms the chain has, knows it until the right is handed back. A chain that is empty has had no
+//! version in a room since the slot got its key.
 //!
 //! # Why nobody meets a room's next version in place of the last one
 //! Take a reader that may have met a version in a room, whose unlinker read era *e* under its pin and tagged *e* + 1. The era was not moved
@@ -21,30 +27,26 @@
 //! unlinked. Nothing is fenced but pins and moves of the era.
 //!
 //! *Why not tag e:* it may be deferred already when the version is unlinked, and safe while a reader that pinned since stands on it.
-//! *Why the word is looked at with the right:* of two writers that see one room free, the later would write over the other's version.
+//! *Why the chain is looked at with the right:* of two writers that see one room free, the later would write over the other's version.
 //! *Why tags only grow:* who gets the right sees what the last one who had it did, so reads no older era.
 
 use std::ptr;
 
-use crate::raw::chain::VersionHeader;
+use crate::raw::chain::{Newest, VersionHeader};
 use crate::raw::component::Component;
 use crate::raw::engine::Worker;
-use crate::raw::slot::SlotHeader;
+use crate::raw::slot::{Head, SlotHeader};
+use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{Ordering, watch};
+use crate::sync::watch;
 use crate::tuning::ROOM_VALUE_BYTES;
 
 /// Rooms in a slot.
 pub(crate) const ROOMS: usize = 2;
 
-const TAKEN: u32 = (1 << ROOMS) - 1;
-/// A room was freed since the slot got its key.
-const TAGGED: u32 = 1 << ROOMS;
-const TAG_SHIFT: u32 = ROOMS as u32 + 1;
-/// Tags are compared as long as they are less than half their range behind; a room that was left for longer may be taken for one that
-/// is not safe, and is passed by once.
-const TAG_HALF: u32 = 1 << (u32::BITS - TAG_SHIFT - 1);
+/// Versions of a chain that are looked at for a room that is free.
+const LOOKS: usize = 4;
 
 /// Where the rooms of a component's slots lie.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +73,12 @@ impl RoomLayout {
     /// No rooms.
     pub(crate) const NONE: Self = Self { at: 0, size: 0 };
 
+    /// Whether there are no rooms.
+    #[inline]
+    pub(crate) const fn is_none(self) -> bool {
+        self.size == 0
+    }
+
     /// Where the rooms begin: the size of a slot without them.
     pub(crate) const fn at(self) -> usize {
         self.at
@@ -79,6 +87,35 @@ impl RoomLayout {
     /// Where the slot ends.
     pub(crate) const fn end(self) -> usize {
         self.at + ROOMS * self.size
+    }
+
+    /// Makes the headers of a new slot's rooms.
+    ///
+    /// # Safety
+    /// Only the caller knows the slot, which has these rooms, and whose memory was never used.
+    pub(crate) unsafe fn init(self, slot: *mut SlotHeader) {
+        if self.size > 0 {
+            for room in 0..ROOMS {
+                // SAFETY: the slot has this room.
+                let header = unsafe { slot.byte_add(self.at + room * self.size) }.cast::<VersionHeader>();
+                // SAFETY: the caller's.
+                unsafe { header.write(VersionHeader::new(Stamp::UNDECIDED, false)) };
+            }
+        }
+    }
+
+    /// The address of a room.
+    #[inline]
+    fn room(self, slot: &SlotHeader, room: usize) -> *mut VersionHeader {
+        // The arena has exposed its memory: a reference to a slot's head gives no right to write what lies behind it.
+        ptr::with_exposed_provenance_mut(ptr::from_ref(slot).addr() + self.at + room * self.size)
+    }
+
+    /// The header of a slot's first room, if it has rooms: there is the slot's right.
+    #[inline]
+    pub(crate) fn first(self, slot: &SlotHeader) -> Option<&VersionHeader> {
+        // SAFETY: a room has a header from its slot's beginning, of atomics, which is never overwritten.
+        (self.size > 0).then(|| unsafe { &*self.room(slot, 0) })
     }
 
     /// Whether a version lies in a room of the slot.
@@ -98,38 +135,11 @@ impl RoomLayout {
     }
 }
 
-/// A rooms' word.
-#[derive(Clone, Copy)]
-struct Word(u32);
-
-impl Word {
-    /// A room that is not taken, if what was in it can be met no more.
-    #[inline]
-    fn free(self, safe: u64) -> Option<usize> {
-        let room = (!self.0 & TAKEN).trailing_zeros() as usize;
-        let behind = (safe as u32).wrapping_sub(self.0 >> TAG_SHIFT) & (2 * TAG_HALF - 1);
-        let is_safe = self.0 & TAGGED == 0 || behind < TAG_HALF || !rule::holds(Rule::RoomWhenSafe);
-        (room < ROOMS && is_safe).then_some(room)
-    }
-
-    fn taking(self, room: usize) -> Self {
-        Self(self.0 | 1 << room)
-    }
-
-    fn giving_back(self, room: usize) -> Self {
-        Self(self.0 & !(1 << room))
-    }
-
-    fn freeing(self, room: usize, tag: u64) -> Self {
-        Self((tag as u32) << TAG_SHIFT | TAGGED | self.giving_back(room).0 & TAKEN)
-    }
-}
-
 /// A room that was taken, with the right to its slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
     slot: *const SlotHeader,
-    index: usize,
+    rooms: RoomLayout,
     version: *mut VersionHeader,
 }
 
@@ -148,58 +158,134 @@ impl Room {
         // SAFETY: slots live as long as their store.
         let slot = unsafe { &*self.slot };
         watch::given_back(self.version);
-        let word = Word(slot.rooms().load(Ordering::Relaxed));
-        // Relaxed: the right orders it.
-        slot.rooms().store(word.giving_back(self.index).0, Ordering::Relaxed);
-        // Who has asked for a look meanwhile has also left the slot in the backlog.
-        slot.abandon_prune();
+        // Who was refused the right meanwhile has left the slot in the backlog.
+        slot.hand_back(self.rooms);
     }
 }
 
-impl Worker<'_> {
+impl<'g> Worker<'g> {
     /// Takes a room of a slot for a version, and the right to the slot; `None` if there is no room that is free and safe, or
     /// another has the right.
     #[inline]
     pub(crate) fn take_room(&self, component: &Component, slot: &SlotHeader) -> Option<Room> {
-        let safe = self.engine.eras.safe();
-        // Relaxed: a hint; so a key that changes too fast for its rooms does not pay for the right.
-        Word(slot.rooms().load(Ordering::Relaxed)).free(safe)?;
-        if rule::holds(Rule::RoomWithRight) && !slot.try_right() {
+        let rooms = component.rooms;
+        if rooms.size == 0 || rule::holds(Rule::RoomWithRight) && !slot.try_right(rooms) {
             return None;
         }
-        // Relaxed: the right orders it.
-        let word = Word(slot.rooms().load(Ordering::Relaxed));
-        let Some(index) = word.free(safe) else {
-            slot.abandon_prune();
+        let Some(room) = self.free_room(rooms, slot) else {
+            slot.hand_back(rooms);
             return None;
         };
-        slot.rooms().store(word.taking(index).0, Ordering::Relaxed);
-        let RoomLayout { at, size } = component.rooms;
-        // The arena has exposed its memory: a reference to a slot's head gives no right to write what lies behind it.
-        let address = ptr::from_ref(slot).addr() + at + index * size;
-        let version = ptr::with_exposed_provenance_mut::<VersionHeader>(address);
+        let version = rooms.room(slot, room);
         watch::reused(version);
-        Some(Room { slot, index, version })
+        Some(Room { slot, rooms, version })
     }
 
-    /// Retires a version that the caller, who has the right to the slot, has just unlinked: frees its room, or leaves it to be
-    /// reclaimed.
+    /// A room that no version of the chain is in, if what was in it can be met no more. Only with the right.
+    fn free_room(&self, rooms: RoomLayout, slot: &SlotHeader) -> Option<usize> {
+        let mut next = match slot.head().1 {
+            Head::Version(version) => Some(version),
+            Head::Empty => None,
+            Head::Purged => return None,
+        };
+        let (mut taken, mut tag) = ([false; ROOMS], 0);
+        for _ in 0..LOOKS {
+            let Some(version) = next else { break };
+            if let Some(room) = rooms.room_of(slot, version) {
+                taken[room] = true;
+            }
+            next = version.prev();
+            tag = version.end_tag().unwrap_or(tag);
+        }
+        if next.is_some() || !self.is_safe(tag) {
+            return None;
+        }
+        taken.iter().position(|is_taken| !is_taken)
+    }
+
+    #[inline]
+    fn is_safe(&self, tag: u64) -> bool {
+        tag <= self.engine.eras.safe() || !rule::holds(Rule::RoomWhenSafe)
+    }
+
+    /// Replaces a value that lies in one room of its slot, alone, by a value in the other one: what a write of a small value nearly always
+    /// is. As [`replace`](Self::replace), with everything about it.
+    ///
+    /// Gives the value back if it is not so simple, or the head has changed: then nothing was done.
+    ///
+    /// # Safety
+    /// `seen` was met in the slot under this worker's pin, and both are of the component, whose values are of type `V`.
+    #[inline]
+    pub(crate) unsafe fn rewrite<V>(
+        &self,
+        component: &'g Component,
+        slot: &'g SlotHeader,
+        seen: Newest<'g>,
+        value: V,
+    ) -> Result<(Stamp, &'g V), V> {
+        let rooms = component.rooms;
+        let Some(room) = rooms.room_of(slot, seen.version) else { return Err(value) };
+        // A hint, so that a key which changes too fast for its rooms does not pay for the right.
+        if !seen.version.end_tag().is_some_and(|tag| self.is_safe(tag)) {
+            return Err(value);
+        }
+        // SAFETY: as in `first`: there is a room.
+        let right = unsafe { &*rooms.room(slot, 0) };
+        if rule::holds(Rule::RoomWithRight) && !right.try_right() {
+            return Err(value);
+        }
+        // With the right: if the head is what was seen, and nothing stands below it, then the other room is free.
+        let is_alone = slot.head().0 == seen.address() && seen.version.end_tag().is_some_and(|tag| self.is_safe(tag));
+        if !is_alone {
+            right.hand_back();
+            return Err(value);
+        }
+        let new = rooms.room(slot, 1 - room);
+        watch::reused(new);
+        // SAFETY: a room for such values, which nobody can meet, and the caller's by the right.
+        unsafe { VersionNode::write(new, Some(value), Stamp::UNDECIDED, seen.address()) };
+        // SAFETY: just written; reclaimed, if it is replaced, only when no pin is left that was there.
+        let version = unsafe { &*new };
+        let installed = self.install(slot, seen.address(), Some(seen.stamp), version, Stamp::UNDECIDED);
+        let Some(stamp) = installed else {
+            watch::given_back(new);
+            // SAFETY: written just now, with a value, and not installed.
+            let value = unsafe { ptr::read(VersionNode::value_there(version)) };
+            right.hand_back();
+            return Err(value);
+        };
+        self.record.clear();
+        if seen.stamp.tick() == stamp.tick() || self.witness(seen.stamp.tick(), stamp.tick()).is_none() {
+            version.cut(self.engine.eras.tag_ahead());
+            self.count_freed_room(seen.address());
+            right.hand_back();
+        } else {
+            self.clean_up(component, slot, true, version, stamp);
+        }
+        // SAFETY: of this type, with a value, and not reclaimed under this pin.
+        Ok((stamp, unsafe { VersionNode::value_there(version) }))
+    }
+
+    /// Retires a version that the caller, who has the right to the slot, has just unlinked: counts its room, or leaves it to be reclaimed.
     ///
     /// # Safety
     /// A version of the component that was in the slot, unlinked by the caller alone.
+    #[inline]
     pub(crate) unsafe fn retire_version(&self, component: &Component, slot: &SlotHeader, version: *mut VersionHeader) {
-        self.record.tally.unlinked.add(1);
-        let Some(room) = component.rooms.room_of(slot, version) else {
+        if !component.rooms.has(slot, version) {
+            self.record.tally.unlinked.add(1);
             self.record.tally.version_bytes_out.add(component.version_bytes as u64);
             // SAFETY: passed on.
             self.retire(unsafe { component.retire_version(version) });
             return;
-        };
+        }
+        self.count_freed_room(version);
+    }
+
+    #[inline(always)]
+    fn count_freed_room(&self, version: *mut VersionHeader) {
+        self.record.tally.unlinked.add(1);
         watch::unlinked(version);
-        let tag = self.engine.eras.tag_ahead();
-        let word = Word(slot.rooms().load(Ordering::Relaxed));
-        // Relaxed: the right orders it.
-        slot.rooms().store(word.freeing(room, tag).0, Ordering::Relaxed);
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe { self.record.with_owned(|owned| owned.retired.count_freed_room()) };
     }
@@ -208,28 +294,6 @@ impl Worker<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_gives_out_what_is_free_and_safe() {
-        let fresh = Word(0);
-        assert_eq!(
-            (fresh.free(0), fresh.taking(0).free(0), fresh.taking(0).taking(1).free(9)),
-            (Some(0), Some(1), None)
-        );
-        let freed = fresh.taking(0).taking(1).freeing(0, 7);
-        assert_eq!((freed.free(6), freed.free(7), freed.free(8)), (None, Some(0), Some(0)));
-        assert_eq!(freed.taking(0).giving_back(0).free(6), None);
-    }
-
-    #[test]
-    fn a_tag_is_compared_also_where_it_wraps() {
-        let range = u64::from(TAG_HALF) * 2;
-        for tag in [range - 1, range, range + 1, 5 * range - 1, u64::from(u32::MAX)] {
-            let freed = Word(0).taking(0).freeing(0, tag);
-            assert_eq!((freed.free(tag - 1), freed.free(tag - 2)), (None, None));
-            assert_eq!((freed.free(tag), freed.free(tag + 5)), (Some(0), Some(0)));
-        }
-    }
 
     #[test]
     fn small_plain_values_have_rooms() {

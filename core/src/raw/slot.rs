@@ -4,9 +4,9 @@
 //! slot   head   newest version, or EMPTY, or PURGED; while the slot is free, the next free slot, which reads as PURGED
 //!        key
 //!        rooms  for two small versions, if values are such
-//! side   state  | generation (40) | holders (16) | flags (8) |
+//! side   state  | generation (39) | holders (16) | flags (9) |
 //!        hash   of the key
-//!        rooms' word
+//!        right  of a slot without rooms: to prune
 //! ```
 //!
 //! A slot lies in a [page](crate::raw::page), its side in front of all slots there: what a lookup reads is head and key.
@@ -20,28 +20,25 @@ use std::ptr;
 use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::VersionHeader;
 use crate::raw::page::{self, Side};
+use crate::raw::rooms::RoomLayout;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU32, Ordering, keep, kept, watch};
+use crate::sync::{AtomicPtr, Ordering, keep, kept, watch};
 
-/// Someone prunes this slot's chain.
-const PRUNING: u64 = 1 << 0;
-/// Someone else found the chain being pruned and asks for another look.
-const AGAIN: u64 = 1 << 1;
 /// The slot's tombstone stands in the backlog.
-const QUEUED: u64 = 1 << 2;
+const QUEUED: u64 = 1 << 0;
 /// The slot holds a key.
-const OCCUPIED: u64 = 1 << 3;
+const OCCUPIED: u64 = 1 << 1;
 /// The slot stands in the backlog for another look at its chain.
-const QUEUED_FOR_LOOK: u64 = 1 << 4;
+const QUEUED_FOR_LOOK: u64 = 1 << 2;
 
 /// The slot stands in the backlog until some of its history has grown old.
-const QUEUED_FOR_TIME: u64 = 1 << 5;
+const QUEUED_FOR_TIME: u64 = 1 << 3;
 /// The slot is being purged, or was: nobody holds it any more. See [`place`](crate::raw::place).
-const PURGING: u64 = 1 << 6;
+const PURGING: u64 = 1 << 4;
 /// A purge was kept off by holders: the last of them puts the slot into the backlog.
-const OWED: u64 = 1 << 7;
+const OWED: u64 = 1 << 5;
 /// The slot stands in the backlog until readers of every change have passed some of its versions.
-const QUEUED_FOR_READERS: u64 = 1 << 8;
+const QUEUED_FOR_READERS: u64 = 1 << 6;
 
 /// One holder.
 const HOLDER: u64 = 1 << 9;
@@ -88,15 +85,6 @@ pub(crate) enum Purge {
     Changed,
     /// It is held: the last holder sees to it.
     Held,
-}
-
-/// The outcome of asking for the right to prune.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum PruneRight {
-    /// The caller prunes, and must hand the right back.
-    Granted,
-    /// Another prunes; it has been asked to look again.
-    Busy,
 }
 
 /// The mark that a slot bears while it stands in the backlog for this. None for a snapshot: there each watched version has its
@@ -253,55 +241,29 @@ impl SlotHeader {
         self.side().state.load(Ordering::Acquire) >> GENERATION_SHIFT
     }
 
-    /// The word that says which rooms are taken: see [`rooms`](crate::raw::rooms).
+    /// Takes the slot's right: to prune its chain, and to write its rooms. A try-lock: who does not get it must not wait for it.
     #[inline]
-    pub(crate) fn rooms(&self) -> &AtomicU32 {
-        &self.side().rooms
-    }
-
-    /// Takes the right to prune the chain, if it is to be had at once; who does not get it leaves no message.
-    #[inline]
-    pub(crate) fn try_right(&self) -> bool {
-        let state = &self.side().state;
-        let seen = state.load(Ordering::Relaxed);
-        // Acquire [PRUNE-2]: as in `try_prune`.
-        seen & PRUNING == 0
-            && state.compare_exchange(seen, seen | PRUNING, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    /// Asks for the right to prune the chain; of several askers one gets it, and the others leave it a message.
-    #[inline]
-    pub(crate) fn try_prune(&self) -> PruneRight {
-        // Acquire [PRUNE-2]: with Release [PRUNE-1] in `end_prune`, one pruner sees what the last one unlinked.
-        let state = self.side().state.load(Ordering::Relaxed);
-        if state & PRUNING == 0
-            && self.side().state.compare_exchange(state, state | PRUNING, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        {
-            return PruneRight::Granted;
+    pub(crate) fn try_right(&self, rooms: RoomLayout) -> bool {
+        match rooms.first(self) {
+            Some(room) => room.try_right(),
+            None => self.try_own_right(),
         }
-        let before = self.side().state.fetch_or(PRUNING | AGAIN, Ordering::AcqRel);
-        if before & PRUNING == 0 { PruneRight::Granted } else { PruneRight::Busy }
     }
 
-    /// Hands the right back; `false` if somebody may have asked for another look, and the caller still has it.
+    fn try_own_right(&self) -> bool {
+        let right = &self.side().right;
+        // Relaxed: a hint. Acquire [RIGHT-2]: with Release [RIGHT-1]: one pruner sees what the last one unlinked.
+        right.load(Ordering::Relaxed) == 0 && right.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Hands the right back.
     #[inline]
-    pub(crate) fn end_prune(&self) -> bool {
-        let state = self.side().state.load(Ordering::Relaxed);
-        // Release [PRUNE-1]: mate of Acquire [PRUNE-2]. Fails if anybody has left a message since.
-        if state & AGAIN == 0
-            && self.side().state.compare_exchange(state, state & !PRUNING, Ordering::Release, Ordering::Relaxed).is_ok()
-        {
-            return true;
+    pub(crate) fn hand_back(&self, rooms: RoomLayout) {
+        match rooms.first(self) {
+            Some(room) => room.hand_back(),
+            // Release [RIGHT-1]: mate of Acquire [RIGHT-2].
+            None => self.side().right.store(0, Ordering::Release),
         }
-        // Acquire [PRUNE-2]: the other look sees what the asker did.
-        self.side().state.fetch_and(!AGAIN, Ordering::AcqRel);
-        false
-    }
-
-    /// Hands the right back although somebody asked for another look.
-    pub(crate) fn abandon_prune(&self) {
-        // Release [PRUNE-1]: mate of Acquire [PRUNE-2].
-        self.side().state.fetch_and(!(PRUNING | AGAIN), Ordering::Release);
     }
 
     /// Marks the slot as standing in the backlog for this; `false` if it did already.
@@ -323,13 +285,14 @@ impl SlotHeader {
     /// Frees the slot: its key is gone, its generation moves, and `next` follows it in the free list.
     ///
     /// Only when no pin that could have met the slot is left.
-    pub(crate) fn release(&self, next: *mut SlotHeader) {
+    pub(crate) fn release(&self, next: *mut SlotHeader, rooms: RoomLayout) {
         let side = self.side();
         let generation = (side.state.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
         // Relaxed: only stale notes still look here, and they check the mark; the free list publishes the slot.
-        side.rooms.store(0, Ordering::Relaxed);
         side.state.store(generation << GENERATION_SHIFT, Ordering::Relaxed);
         self.set_next_free(next);
+        // Whoever purged the slot kept its right until now: so who gets it sees that the generation has moved.
+        self.hand_back(rooms);
     }
 
     /// Sets the slot that follows in the free list.

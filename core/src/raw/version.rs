@@ -23,14 +23,18 @@ impl<V> VersionNode<V> {
         version.cast()
     }
 
-    /// Writes a version that is not yet installed into a room.
+    /// Writes a version that is not yet installed, over a head, into a room. Its header is there already, and may be looked at meanwhile.
     ///
     /// # Safety
     /// The room is one for versions of a `V`, and the caller's.
     #[inline]
-    pub(crate) unsafe fn write(room: *mut VersionHeader, value: Option<V>, stamp: Stamp) {
-        // SAFETY: passed on.
-        unsafe { room.cast::<Self>().write(Self::new(value, stamp)) };
+    pub(crate) unsafe fn write(room: *mut VersionHeader, value: Option<V>, stamp: Stamp, head: *mut VersionHeader) {
+        // SAFETY: a room has a header from its slot's beginning.
+        unsafe { &*room }.renew(stamp, value.is_none(), head);
+        if let Some(value) = value {
+            // SAFETY: passed on: nobody reads the value of a version that is not installed.
+            unsafe { (&raw mut (*room.cast::<Self>()).value).write(MaybeUninit::new(value)) };
+        }
         watch::allocated(room);
     }
 
@@ -40,7 +44,7 @@ impl<V> VersionNode<V> {
     /// It was written with this `V`, and only the caller knows it.
     pub(crate) unsafe fn read_out(room: *mut VersionHeader) -> Option<V> {
         // SAFETY: written as such, and not read again: what fits rooms has no `Drop`.
-        unsafe { room.cast::<Self>().read() }.into_value()
+        unsafe { Self::value(&*room).map(|value| ptr::read(value)) }
     }
 
     /// A version that is not yet installed.
