@@ -4,7 +4,7 @@ use std::any::{Any, type_name};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dashmap::{DashMap, Entry};
 
@@ -20,7 +20,7 @@ use crate::raw::ordered::Ordered;
 use crate::raw::stamp::Stamp;
 use crate::store_options::StoreOptions;
 use crate::sync::HashState;
-use crate::time::TimeSource;
+use crate::time::{TimeSource, millis_of, time_of};
 use crate::{
     Cell, CellOptions, ComponentKind, Latest, OrderedMap, Refused, RefusedWrite, RegisterError, Snapshot, tuning,
 };
@@ -716,6 +716,36 @@ impl Store {
     pub fn raise_clock(&self, tick: u64) {
         assert!(tick <= Stamp::TICK_MAX, "tick {tick} is beyond the last one, {}", Stamp::TICK_MAX);
         self.shared.engine.clock.raise_to(tick);
+    }
+
+    /// The store's time of day: that of its [source](crate::TimeSource), but never back.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), stillpoint::RegisterError> {
+    /// let store = stillpoint::Store::new();
+    /// assert!(store.time() <= store.time());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn time(&self) -> SystemTime {
+        time_of(self.shared.engine.time.now())
+    }
+
+    /// Makes the store's time no earlier than this, to the millisecond: for a store that is restored, before its first write, so that no
+    /// time goes back.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use stillpoint::{ManualTime, Store};
+    ///
+    /// let store = Store::with_time(ManualTime::starting_at(UNIX_EPOCH));
+    /// store.raise_time(UNIX_EPOCH + Duration::from_secs(5)); // when the last frame was written
+    /// assert_eq!(store.time(), UNIX_EPOCH + Duration::from_secs(5));
+    /// ```
+    pub fn raise_time(&self, time: SystemTime) {
+        self.shared.engine.time.raise_to(millis_of(time));
     }
 
     /// Registers a consumer of changes: of everything written from now on.

@@ -89,6 +89,12 @@ impl Time {
 }
 
 impl Time {
+    /// Makes it no earlier than this from now on.
+    pub(crate) fn raise_to(&self, time: u64) {
+        // AcqRel [TIME-1]: mate of Acquire [TIME-2].
+        self.latest.fetch_max(time, Ordering::AcqRel);
+    }
+
     /// The latest time that anybody was told. Asks no source.
     pub(crate) fn known(&self) -> u64 {
         // Acquire [TIME-2]: with AcqRel [TIME-1].

@@ -55,6 +55,24 @@ fn what_was_waited_for_survives_a_crash_and_nothing_else_must() {
     }
 }
 
+/// The machine's time was set back while nobody ran: the store's goes on from where it was.
+#[test]
+fn time_does_not_go_back_over_a_crash_or_a_close() {
+    let disk = SimulatedDisk::new();
+    let later = std::time::SystemTime::now() + Duration::from_secs(3600);
+    let store = on(&disk, patient());
+    store.store().raise_time(later);
+    put(&store, 1, 1);
+    store.sync().expect("nothing fails");
+    let is_later = |store: &DurableStore| store.store().time() + Duration::from_millis(1) >= later;
+    let crashed = disk.crash(1);
+    assert!(is_later(&on(&crashed, patient())));
+    // The frame of an opening says so too, and so does a snapshot file.
+    assert!(is_later(&on(&crashed, patient())));
+    store.close().expect("nothing fails");
+    assert!(is_later(&on(&disk, patient())));
+}
+
 #[test]
 fn tickets_of_writes_reads_and_all() {
     let disk = SimulatedDisk::new();

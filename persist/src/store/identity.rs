@@ -19,8 +19,8 @@ pub(crate) struct Identity {
     pub(crate) incarnation: u32,
 }
 
-/// The time in nanoseconds since 1970.
-pub(crate) fn wall_clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+/// A time in nanoseconds since 1970.
+pub(crate) fn wall_clock(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

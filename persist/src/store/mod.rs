@@ -75,6 +75,7 @@ impl DurableStore {
         let opened = recovery::open(&options, medium)?;
         let store = Store::with_time(options.time.clone());
         store.raise_clock(opened.start_tick);
+        store.raise_time(opened.last_time);
         let durable = Self {
             store: store.clone(),
             shared: Arc::clone(&opened.recovered.shared),

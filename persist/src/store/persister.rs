@@ -265,12 +265,7 @@ impl Persister {
             }
             return Err(error);
         }
-        let commit = Commit {
-            incarnation: self.identity.incarnation,
-            cut_tick: cut.tick(),
-            tick_reserve: cut.tick().saturating_add(TICKS_RESERVED),
-            wall_clock: wall_clock(),
-        };
+        let commit = self.commit_at(cut.tick());
         let info = match ending {
             Ending::Commit => {
                 let info = log.commit(commit).map_err(log_failed);
@@ -330,6 +325,16 @@ impl Persister {
         }
     }
 
+    /// What a frame of a cut is committed with.
+    fn commit_at(&self, cut_tick: u64) -> Commit {
+        Commit {
+            incarnation: self.identity.incarnation,
+            cut_tick,
+            tick_reserve: cut_tick.saturating_add(TICKS_RESERVED),
+            wall_clock: wall_clock(self.store.time()),
+        }
+    }
+
     /// Gives up after a panic in a type's own code.
     pub(crate) fn give_up(&mut self, message: &str) {
         self.log = Log::Ended;
@@ -356,12 +361,11 @@ impl Persister {
             self.refuse(snapshot.tick(), &error);
             return Err(error);
         }
-        let reserve = snapshot.tick().saturating_add(TICKS_RESERVED);
+        let commit = self.commit_at(snapshot.tick());
         let limit = u64::MAX;
         let too_large = FormatError::TooLarge { what: "a generation", found: self.generation, limit };
         let generation = self.generation.checked_add(1).ok_or_else(|| file_failed(too_large))?;
-        let job =
-            SnapshotJob::begin(&*self.medium, &self.identity, snapshot, sources, generation, self.frame, reserve)?;
+        let job = SnapshotJob::begin(&*self.medium, &self.identity, snapshot, sources, generation, self.frame, commit)?;
         self.job_covers = self.tail_bytes;
         self.job = Some(job);
         self.shared.set_writing_snapshot(true);

@@ -11,7 +11,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use stillpoint::TimeSource;
 
 use super::catalog::{Catalog, Dormant};
 use super::identity::{Identity, TICKS_END, TICKS_RESERVED, wall_clock};
@@ -69,6 +71,8 @@ pub(crate) struct Opened {
     pub(crate) report: OpenReport,
     /// Where the clock starts.
     pub(crate) start_tick: u64,
+    /// The latest time that was written.
+    pub(crate) last_time: SystemTime,
 }
 
 pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened, OpenError> {
@@ -104,6 +108,8 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
     // Of all frames: a file that was forged need not have them in order.
     let cuts = found.tail.frames.iter().map(|frame| frame.info().cut_tick);
     let cut_tick = cuts.fold(last.cut_tick.max(header.cut_tick), u64::max);
+    let times = found.tail.frames.iter().map(|frame| frame.info().wall_clock);
+    let last_time = UNIX_EPOCH + Duration::from_nanos(times.fold(last.wall_clock.max(header.wall_clock), u64::max));
     // Closed, and nobody has given out anything since.
     let is_clean = created || sealed && last.cut_tick >= header.cut_tick;
     let reserve = if is_clean { 0 } else { last.tick_reserve.max(header.tick_reserve) };
@@ -129,7 +135,7 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
             incarnation: identity.incarnation,
             cut_tick,
             tick_reserve: start_tick.saturating_add(TICKS_RESERVED),
-            wall_clock: wall_clock(),
+            wall_clock: wall_clock(options.time.now().max(last_time)),
         };
         frame = resumed.commit(opening).map_err(file_error)?.frame;
         // By the persister, when there is something to write.
@@ -171,7 +177,7 @@ pub(crate) fn open(options: &Options, medium: Arc<dyn Medium>) -> Result<Opened,
         older: found.older,
         lock,
     };
-    Ok(Opened { recovered, report, start_tick })
+    Ok(Opened { recovered, report, start_tick, last_time })
 }
 
 /// Removes snapshot files that a crash interrupted. If they stayed, new ones could not be created under their names.
@@ -201,7 +207,7 @@ fn create(medium: &Arc<dyn Medium>, options: &Options) -> Result<LogWriter, Form
         cut_tick: 0,
         frame: 0,
         tick_reserve: TICKS_RESERVED,
-        wall_clock: wall_clock(),
+        wall_clock: wall_clock(options.time.now()),
         hash_key: [number(), number()],
     };
     let name = snapshot_name(1);

@@ -6,13 +6,14 @@ use std::time::Instant;
 use stillpoint::Snapshot;
 
 use super::catalog::{ActiveComponent, Dormant, Position, file_failed};
-use super::identity::{Identity, wall_clock};
+use super::identity::Identity;
 use super::status::SnapshotFileReport;
 use crate::error::DurabilityError;
 use crate::format::FormatError;
 use crate::format::names::{TEMPORARY, snapshot_name};
 use crate::format::snapshot::SnapshotHeader;
 use crate::hash::HashKey;
+use crate::log::Commit;
 use crate::medium::Medium;
 use crate::snapshot_file::{Codec, SnapshotFile, SnapshotFileWriter};
 use crate::sync::Arc;
@@ -75,7 +76,7 @@ pub(crate) fn publish(medium: &dyn Medium, temporary: &str, name: &str) -> Resul
 }
 
 impl SnapshotJob {
-    /// Creates the file. `tick_reserve` is what the frame of the snapshot set aside.
+    /// Creates the file, of what the frame with this commit has made durable.
     pub(crate) fn begin(
         medium: &dyn Medium,
         identity: &Identity,
@@ -83,16 +84,16 @@ impl SnapshotJob {
         sources: VecDeque<Source>,
         generation: u64,
         frame: u64,
-        tick_reserve: u64,
+        commit: Commit,
     ) -> Result<Self, DurabilityError> {
         let header = SnapshotHeader {
             store: identity.store,
             generation,
-            incarnation: identity.incarnation,
-            cut_tick: snapshot.tick(),
+            incarnation: commit.incarnation,
+            cut_tick: commit.cut_tick,
             frame,
-            tick_reserve,
-            wall_clock: wall_clock(),
+            tick_reserve: commit.tick_reserve,
+            wall_clock: commit.wall_clock,
             hash_key: identity.hash_key.0,
         };
         let name = snapshot_name(generation);
