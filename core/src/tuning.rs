@@ -95,6 +95,9 @@ pub(crate) const ARENA_CHUNK_SLOTS: usize = either(1 << 16, 2);
 /// the model, numbers of 32 bits have rooms and those of 64 have not, so that each model chooses.
 pub(crate) const ROOM_VALUE_BYTES: usize = either(32, 4);
 
+/// Versions of a chain that are looked at for a room that is free: a longer one is under a snapshot, and its rooms are most likely taken.
+pub(crate) const ROOM_LOOKS: usize = 4;
+
 /// To how many milliseconds a time of day leads to a moment, unless the store is built with another resolution. Each one in which history is written
 /// costs a tick, 16 bytes, and a version more of a key that is changed again and again. None under a model, unless it asks: real time would
 /// make no two runs the same.

@@ -1,7 +1,7 @@
 //! Chains of versions: install, stamp by helping, read at a time, prune exactly.
 //!
 //! # Words
-//! A *version* has a stamp, the address of the version that it replaced (`prev`), and a value, or none if it is a tombstone.
+//! A *version* has a stamp, the address of the version that it replaced (`prev`) or the chain's end, and a value, or none if it is a tombstone.
 //! A slot's *head* is the newest. A version is *undecided* until its stamp is set. The version of a transaction is an *intent* until the
 //! transaction is decided (see [`commit`](crate::raw::commit)), and then final or *failed*.
 //!
@@ -12,7 +12,8 @@
 //!    the version was met. Anyone may do it; whoever meets an undecided version must, before using its value.
 //! 3. A stamp's sequence is one more than the replaced version's in the same tick, else 0; the replaced stamp is read before
 //!    the clock. A full sequence moves the clock.
-//! 4. `prev` of a published version is changed only by the slot's one pruner, and only on a final version.
+//! 4. `prev` of a published version is changed only by the slot's one pruner, and only on a final version. (The mark of who has the slot's
+//!    right, in the first room's, is no part of what it links to: see [`rooms`](crate::raw::rooms).)
 //! 5. A version leaves the chain only when it was replaced by a final one and no live snapshot lies in between, and
 //!    history does not keep it; it is retired by the pruner that unlinked it.
 //!

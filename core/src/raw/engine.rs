@@ -350,7 +350,7 @@ impl<'g> Worker<'g> {
         }
         self.record.tally.installed.add(1);
         if component.rooms.has(slot, new) {
-            // The room was taken with the right; who has asked for a look meanwhile has also left the slot in the backlog.
+            // The room was taken with the right; who was refused it meanwhile has left the slot in the backlog.
             slot.hand_back(component.rooms);
         } else {
             self.count_version(component);

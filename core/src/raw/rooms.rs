@@ -40,13 +40,10 @@ use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 use crate::sync::rule::{self, Rule};
 use crate::sync::watch;
-use crate::tuning::ROOM_VALUE_BYTES;
+use crate::tuning::{ROOM_LOOKS, ROOM_VALUE_BYTES};
 
 /// Rooms in a slot.
 pub(crate) const ROOMS: usize = 2;
-
-/// Versions of a chain that are looked at for a room that is free.
-const LOOKS: usize = 4;
 
 /// Where the rooms of a component's slots lie.
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +186,7 @@ impl<'g> Worker<'g> {
             Head::Purged => return None,
         };
         let (mut taken, mut tag) = ([false; ROOMS], 0);
-        for _ in 0..LOOKS {
+        for _ in 0..ROOM_LOOKS {
             let Some(version) = next else { break };
             if let Some(room) = rooms.room_of(slot, version) {
                 taken[room] = true;
