@@ -9,6 +9,8 @@ use stillpoint_loom_tests::{explore, join, spawn, twin};
 const KEY: u64 = 1;
 const UNDER_A_READER: &str = "a room is taken under a reader";
 const TWICE: &str = "twice";
+const LOST: &str = "a snapshot has lost what it showed";
+const LENT: &str = "a snapshot lends what was retired";
 
 /// Values of 32 bits have rooms under the model.
 fn store_with_rooms() -> (Store, Map<u64, u32>) {
@@ -83,3 +85,27 @@ fn a_room_that_is_given_back_is_free() {
         assert_eq!(map.pin().update(&KEY, |value| value + 10).map(|new| *new), Some(if mine { 13 } else { 12 }));
     });
 }
+
+/// A value that is written in place of another one beside a snapshot, which is looked at twice, and a write more after that.
+#[test]
+fn what_a_snapshot_sees_is_not_written_over() {
+    explore(2, || {
+        let (store, map) = store_with_rooms();
+        map.pin().put(KEY, 1);
+        let reader = spawn({
+            let (store, map) = (store.clone(), map.clone());
+            move || {
+                let still = store.snapshot();
+                let first = still.get(&map, &KEY).copied();
+                assert!(matches!(first, Some(1..=3)), "{LOST}");
+                assert_eq!(still.get(&map, &KEY).copied(), first, "{LOST}");
+            }
+        });
+        map.pin().put(KEY, 2);
+        map.pin().put(KEY, 3);
+        join(reader);
+    });
+}
+
+twin!(lost_when_written_over_without_a_look_at_snapshots:
+    what_a_snapshot_sees_is_not_written_over without PruneChecksSnapshots, LENT);
