@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 #[path = "../../loom-tests/examples/mutants/edits.rs"]
 #[expect(dead_code, reason = "what a mutant becomes is the matter of the program that makes it")]
 mod edits;
+#[path = "../../loom-tests/examples/mutants/known.rs"]
+mod known;
+#[path = "../../loom-tests/examples/mutants/sites.rs"]
+#[expect(dead_code, reason = "how mutants are told apart is the matter of the program that makes them")]
+mod sites;
 
 /// The repository's root.
 fn root() -> PathBuf {
@@ -265,4 +270,17 @@ fn the_mutants_are_of_the_code_as_it_is() {
     let stale = edits::EDITS.iter().filter(|edit| !read(edit.file).contains(edit.from.trim_end()));
     let stale: Vec<_> = stale.map(|edit| format!("{}: {}", edit.file, edit.from)).collect();
     assert_none("a mutant of a line that is not there", &stale);
+}
+
+#[test]
+fn what_no_model_finds_is_of_the_code_as_it_is() {
+    let mut mutants = Vec::new();
+    for known in known::KNOWN {
+        let text = fs::read_to_string(root().join("core/src/raw").join(known.file)).unwrap_or_default();
+        sites::rewrite(known.file, &text, &mut mutants);
+    }
+    mutants.extend(edits::EDITS.iter().map(|edit| sites::Mutant::new(0, edit.file, 0, edit.what, &[])));
+    let stale: Vec<_> = known::KNOWN.iter().filter(|known| !mutants.iter().any(|mutant| known.is_of(mutant))).collect();
+    let stale: Vec<_> = stale.iter().map(|known| format!("{}: {} ({})", known.file, known.what, known.why)).collect();
+    assert_none("a mutant that no model finds, and that is not there", &stale);
 }
