@@ -19,7 +19,8 @@ pub struct StoreStats {
     pub keys: usize,
     /// Keys in the indexes: also removed ones that are not yet purged.
     pub slots: usize,
-    /// Versions in the chains of all keys, removals among them: what is more than [`slots`](Self::slots) is kept for somebody.
+    /// Versions in the chains of all keys, removals among them: what is more than [`slots`](Self::slots) is kept for somebody, or was, and takes
+    /// no memory: a small value that lies in its key's slot stays there until the key is written again.
     pub versions: u64,
     /// Bytes of slots and indexes, used or ready for use; without what values own.
     pub index_bytes: usize,

@@ -53,6 +53,87 @@ fn updates_of_small_values_need_no_memory() {
     assert!(grown < 4 * KEYS.cast_signed() as isize, "{grown} bytes more for {KEYS} keys");
 }
 
+/// One snapshot after another: each sees what the writes beside it replace.
+#[test]
+fn updates_beside_snapshots_need_no_memory_and_leave_no_work() {
+    let _alone = alone();
+    const KEYS: u64 = 20_000;
+    let store = Store::new();
+    let map = store.map::<u64, Whole>("map").unwrap();
+    (0..KEYS).for_each(|key| _ = map.pin().put(key, whole(key)));
+    written_again(&map, KEYS, 1);
+    let before = ALLOCATOR.bytes();
+    for round in 0..10 {
+        let still = store.snapshot();
+        written_again(&map, KEYS, 1);
+        assert!((0..KEYS).all(|key| still.get(&map, &key) == Some(&whole(key + 1 + round))), "round {round}");
+        let stats = store.stats();
+        assert!(stats.slots_in_backlog < 1_000, "in round {round} {} slots wait", stats.slots_in_backlog);
+        assert!(stats.version_bytes < 32 * 1_000, "in round {round} {} bytes of versions", stats.version_bytes);
+    }
+    let grown = ALLOCATOR.bytes() - before;
+    assert!(grown < 4 * KEYS.cast_signed() as isize, "{grown} bytes more for {KEYS} keys");
+}
+
+/// A removal that a snapshot keeps from being purged is purged when that ends, also over what was left in its slot.
+#[test]
+fn keys_that_were_written_beside_a_snapshot_and_removed_are_purged() {
+    let _alone = alone();
+    const KEYS: u64 = 1_000;
+    let store = Store::new();
+    let map = store.map::<u64, Whole>("map").unwrap();
+    (0..KEYS).for_each(|key| _ = map.pin().put(key, whole(key)));
+    let still = store.snapshot();
+    written_again(&map, KEYS, 1);
+    let stiller = store.snapshot();
+    (0..KEYS).for_each(|key| _ = map.pin().remove(&key));
+    drop(still);
+    while store.maintain() {}
+    assert!((0..KEYS).all(|key| stiller.get(&map, &key) == Some(&whole(key + 1))));
+    drop(stiller);
+    while store.maintain() {}
+    let stats = store.stats();
+    assert_eq!((stats.slots, stats.versions, stats.slots_in_backlog, stats.purged), (0, 0, 0, KEYS));
+}
+
+/// A writer goes round: so each snapshot shows some keys in one round, and those behind them in the round before.
+#[test]
+fn snapshots_beside_a_writer_show_a_moment_each_while_rooms_are_taken_over() {
+    let _alone = alone();
+    const KEYS: u64 = 500;
+    let store = Store::new();
+    let map = store.map::<u64, Whole>("map").unwrap();
+    (0..KEYS).for_each(|key| _ = map.pin().put(key, whole(0)));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..2_usize)
+            .map(|kept| {
+                let (store, map, done) = (&store, &map, &done);
+                scope.spawn(move || {
+                    let mut shown = Vec::new();
+                    while !done.load(Ordering::Relaxed) {
+                        let still = store.snapshot();
+                        let rounds: Vec<u64> = (0..KEYS).map(|key| still.get(map, &key).unwrap().0).collect();
+                        assert!(rounds.is_sorted_by(|one, next| one >= next), "no moment: {rounds:?}");
+                        assert!(rounds[0] - rounds[KEYS as usize - 1] <= 1, "no moment: {rounds:?}");
+                        shown.push((still, rounds));
+                        // One keeps some snapshots, so what they see is not the last one's only.
+                        shown.drain(..shown.len().saturating_sub(3 * kept));
+                        for (still, rounds) in &shown {
+                            let same = (0..KEYS).all(|key| still.get(map, &key) == Some(&whole(rounds[key as usize])));
+                            assert!(same, "a snapshot changes");
+                        }
+                    }
+                })
+            })
+            .collect();
+        (0..ROUNDS / 50).for_each(|_| written_again(&map, KEYS, 1));
+        done.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+    assert!((0..KEYS).all(|key| map.pin().get(&key) == Some(&whole(ROUNDS / 50))), "an update is lost");
+}
+
 #[test]
 fn a_value_stays_the_same_as_long_as_it_is_borrowed() {
     let _alone = alone();

@@ -11,6 +11,7 @@ const UNDER_A_READER: &str = "a room is taken under a reader";
 const TWICE: &str = "twice";
 const LOST: &str = "a snapshot has lost what it showed";
 const LENT: &str = "a snapshot lends what was retired";
+const LATER: &str = "a snapshot shows what came after it";
 
 /// Values of 32 bits have rooms under the model.
 fn store_with_rooms() -> (Store, Map<u64, u32>) {
@@ -86,7 +87,18 @@ fn a_room_that_is_given_back_is_free() {
     });
 }
 
-/// A value that is written in place of another one beside a snapshot, which is looked at twice, and a write more after that.
+/// Moves the clock, as anyone's snapshot does.
+fn pass_time(store: &Store) {
+    drop(store.snapshot());
+}
+
+/// Moves the eras on so far that what was left before is safe, unless somebody is pinned meanwhile.
+fn pass_eras(store: &Store) {
+    move_era(store);
+    move_era(store);
+}
+
+/// A value that is left beside a snapshot, which is looked at twice, and a write that has a use for its room.
 #[test]
 fn what_a_snapshot_sees_is_not_written_over() {
     explore(2, || {
@@ -102,6 +114,7 @@ fn what_a_snapshot_sees_is_not_written_over() {
             }
         });
         map.pin().put(KEY, 2);
+        pass_eras(&store);
         map.pin().put(KEY, 3);
         join(reader);
     });
@@ -109,3 +122,55 @@ fn what_a_snapshot_sees_is_not_written_over() {
 
 twin!(lost_when_written_over_without_a_look_at_snapshots:
     what_a_snapshot_sees_is_not_written_over without PruneChecksSnapshots, LENT);
+
+/// A reader beside a writer that leaves what it replaces, since time passes, and then has a use for its room; and a thread that moves the era.
+#[test]
+fn a_room_that_was_left_is_taken_when_it_can_be_met_no_more() {
+    explore(2, || {
+        let (store, map) = store_with_rooms();
+        map.pin().put(KEY, 1);
+        pass_time(&store);
+        let mover = spawn({
+            let store = store.clone();
+            move || move_era(&store)
+        });
+        let reader = spawn({
+            let map = map.clone();
+            move || {
+                let pin = map.pin();
+                let seen = pin.get(&KEY);
+                assert!(matches!(seen, Some(1..=3)), "a reader sees what nobody wrote");
+            }
+        });
+        map.pin().put(KEY, 2);
+        map.pin().put(KEY, 3);
+        join(mover);
+        join(reader);
+        assert_eq!(map.pin().get(&KEY), Some(&3));
+    });
+}
+
+twin!(taken_when_left_to_readers: a_room_that_was_left_is_taken_when_it_can_be_met_no_more without RoomWhenSafe, UNDER_A_READER);
+twin!(taken_when_left_with_the_tag_of_now: a_room_that_was_left_is_taken_when_it_can_be_met_no_more without RoomTagAhead, UNDER_A_READER);
+
+/// A snapshot that is older than a key passes by a version that another one saw, which has ended, and whose room has a new use.
+#[test]
+fn a_snapshot_passes_by_what_was_left() {
+    explore(2, || {
+        let (store, map) = store_with_rooms();
+        let still = store.snapshot();
+        map.pin().put(KEY, 1);
+        pass_time(&store);
+        map.pin().put(KEY, 2);
+        pass_eras(&store);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 3)
+        });
+        assert_eq!(still.get(&map, &KEY), None, "{LATER}");
+        join(writer);
+        assert_eq!(still.get(&map, &KEY), None, "{LATER}");
+    });
+}
+
+twin!(met_when_left_for_those_only_who_see_it: a_snapshot_passes_by_what_was_left without LeftForPassers, UNDER_A_READER);

@@ -27,7 +27,8 @@
 //! So all readers at *s* see the same versions, for as long as they like.
 //!
 //! # Watched versions
-//! A version that was replaced and that a live snapshot sees is *watched* by exactly one entry of the backlog: that of the oldest
+//! A version that was replaced and that a live snapshot sees is *left* to the next writer of its key if it lies in a room of its slot (see
+//! [`rooms`](crate::raw::rooms)), and is not below a removal. Any other is *watched* by exactly one entry of the backlog: that of the oldest
 //! snapshot that saw it. The entry is looked at only by a view in which that one has ended: an older view may show a still older
 //! snapshot, and make the entry look like that of a version that is gone. When it is looked at, it is gone; the version is
 //! unlinked, or watched by an entry of the oldest that still sees it. So a snapshot that is kept for long hides nothing that others
@@ -59,7 +60,10 @@ const WATCHED: usize = 1;
 const RIGHT: usize = 2;
 /// Set in a `prev` that is no address: the chain ends here. Above it stands the newest tag of the rooms that were freed in the slot.
 const END: usize = 4;
-const TAG_SHIFT: u32 = 3;
+/// Set in a chain's end: the version there is left to the next writer, and the tag is also that of the room which it is in. See
+/// [`rooms`](crate::raw::rooms).
+const LEFT: usize = 8;
+const TAG_SHIFT: u32 = 4;
 const MARKS: usize = WATCHED | RIGHT;
 
 const _: () = assert!(align_of::<VersionHeader>() >= 8, "an address leaves room for the marks");
@@ -168,6 +172,28 @@ impl VersionHeader {
         version.link_to(end(newest.max(tag)));
     }
 
+    /// Leaves this version, the last of its chain, which was replaced by a final one, to the next writer of its room, who may take it once
+    /// the tag is safe. Only for the slot's pruner.
+    #[inline]
+    pub(crate) fn leave(&self, tag: u64) {
+        if let Some(newest) = self.end_tag() {
+            self.link_to(end(newest.max(tag)).map_addr(|address| address | LEFT));
+        }
+    }
+
+    /// The tag with which this version was left to the next writer, if it was.
+    #[inline]
+    pub(crate) fn left_with(&self) -> Option<u64> {
+        let link = self.link();
+        tag_of(link).filter(|_| link.addr() & LEFT != 0)
+    }
+
+    /// Whether this one stands directly below.
+    #[inline]
+    pub(crate) fn stands_over(&self, below: *const VersionHeader) -> bool {
+        ptr::eq(self.link(), below)
+    }
+
     /// Cuts the chain off below this version, which stands directly over the chain's last one. Only for the slot's pruner.
     #[inline]
     pub(crate) fn cut(&self, tag: u64) {
@@ -201,12 +227,18 @@ impl VersionHeader {
         self.set_prev(head);
     }
 
+    /// Whether an entry of the backlog watches the version. Only for the slot's pruner.
+    fn is_watched(&self) -> bool {
+        // Relaxed: only the pruner changes it.
+        self.prev.load(Ordering::Relaxed).addr() & WATCHED != 0
+    }
+
     /// Marks the version as watched; `false` if it was. Only for the slot's pruner.
     fn watch(&self) -> bool {
-        let prev = self.prev.load(Ordering::Relaxed);
-        if prev.addr() & WATCHED != 0 {
+        if self.is_watched() {
             return false;
         }
+        let prev = self.prev.load(Ordering::Relaxed);
         // Release [PREV-1]: it publishes what stood there before, again.
         self.prev.store(prev.map_addr(|address| address | WATCHED), Ordering::Release);
         true
@@ -525,6 +557,7 @@ fn prune_once(
 ) -> Pruned {
     let Latest::Version(newest) = newest_from(slot.head().1, clock, Ask::ToPrune) else { return Pruned::Single };
     let mut newer = newest.version;
+    let is_removed = newer.is_tombstone();
     let mut pruned = Pruned::Single;
     let mut above = 1;
     while let Some(older) = newer.prev().filter(|older| pruner.keeps(above, newer, older)) {
@@ -541,7 +574,10 @@ fn prune_once(
         match seen_by {
             Some(snapshot) => {
                 let lost_its_watch = watched.is_some_and(|tick| (from..until).contains(&tick) && tick <= snapshot);
-                if older.watch() || lost_its_watch {
+                let tag = pruner.tag(older);
+                if tag > 0 && !is_removed && !older.is_watched() {
+                    older.leave(tag);
+                } else if older.watch() || lost_its_watch {
                     pruner.watch(snapshot);
                 }
                 if pruned == Pruned::Single {

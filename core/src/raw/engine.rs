@@ -16,7 +16,7 @@ use crate::raw::lineage::Recording;
 use crate::raw::notes::{NotesDesk, Wanted};
 use crate::raw::pruning::Pruning;
 use crate::raw::record::{Record, Records};
-use crate::raw::registry::Registry;
+use crate::raw::registry::{LiveView, Registry};
 use crate::raw::session::{SESSIONS, Session};
 use crate::raw::slot::{self, Head, SlotHeader};
 use crate::raw::stamp::Stamp;
@@ -374,6 +374,26 @@ impl<'g> Worker<'g> {
                 owned.view.oldest_within(from, until)
             })
         }
+    }
+
+    /// Whether no live snapshot is older than this tick, as far as the thread knows: it looks only if that may be news.
+    #[inline]
+    pub(super) fn is_below_snapshots(&self, tick: u64) -> bool {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe {
+            self.record
+                .with_owned(|owned| tick <= owned.view.floor() || self.look_below_snapshots(&mut owned.view, tick))
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_below_snapshots(&self, view: &mut LiveView, tick: u64) -> bool {
+        let Engine { registry, clock, .. } = self.engine;
+        if tick > view.clock || registry.may_have_risen(view, clock) {
+            registry.view_into(clock, view);
+        }
+        tick <= view.floor()
     }
 
     /// Whether the transaction with this number runs under a pin of the thread that lasts until it has ended.

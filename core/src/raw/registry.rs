@@ -18,7 +18,7 @@
 //! *Why PENDING carries a clock:* a pruner that stalls between reading PENDING and setting it must fail against the word's next
 //! owner. Without a clock in it, it would give that owner a snapshot of the past.
 
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
@@ -105,6 +105,10 @@ pub(crate) struct LiveView {
     /// The clock read before the scan.
     pub(crate) clock: u64,
     ticks: Vec<u64>,
+    /// The oldest live snapshot, and where it is registered.
+    oldest: Option<(u64, NonNull<Entry>)>,
+    /// What was replaced at or before this tick, no snapshot sees.
+    floor: u64,
 }
 
 impl LiveView {
@@ -125,7 +129,13 @@ impl LiveView {
 
     /// The oldest live snapshot.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        self.ticks.iter().copied().min()
+        self.oldest.map(|(tick, _)| tick)
+    }
+
+    /// The tick up to which what was replaced is seen by no snapshot, nor passed by on the way to what is.
+    #[inline]
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor
     }
 
     /// How many snapshots were live.
@@ -255,6 +265,7 @@ impl Registry {
     /// As [`view`](Self::view), into a view that is there already.
     pub(crate) fn view_into(&self, clock: &Clock, view: &mut LiveView) {
         view.ticks.clear();
+        view.oldest = None;
         if rule::holds(Rule::ClockBeforeScan) {
             view.clock = clock.now();
         }
@@ -267,6 +278,9 @@ impl Registry {
             for entry in block.words.iter().take(left) {
                 if let Some(tick) = Self::settle(&entry.word, clock) {
                     view.ticks.push(tick);
+                    if view.oldest.is_none_or(|(oldest, _)| tick < oldest) {
+                        view.oldest = Some((tick, NonNull::from(&**entry)));
+                    }
                 }
             }
             if left <= REGISTRY_BLOCK {
@@ -278,6 +292,18 @@ impl Registry {
         if !rule::holds(Rule::ClockBeforeScan) {
             view.clock = clock.now();
         }
+        view.floor = view.oldest.map_or(view.clock, |(oldest, _)| oldest.min(view.clock));
+    }
+
+    /// Whether another view could have a higher [floor](LiveView::floor): the clock has moved on, or the oldest snapshot has ended.
+    pub(crate) fn may_have_risen(&self, view: &LiveView, clock: &Clock) -> bool {
+        clock.now() > view.clock
+            || view.oldest.is_some_and(|(tick, entry)| {
+                // SAFETY: entries live as long as the registry.
+                let word = &unsafe { entry.as_ref() }.word;
+                // Relaxed: a hint; whoever takes it looks at everything again.
+                word.load(Ordering::Relaxed) != Word::Set(tick).pack()
+            })
     }
 
     fn settle(word: &AtomicU64, clock: &Clock) -> Option<u64> {

@@ -7,12 +7,15 @@
 //! A slot has a *right*: to prune its chain, and to write its rooms. It is a try-lock; who does not get it leaves the slot in the backlog, or takes
 //! a version from elsewhere. It stands in the first room's link, which only who has the right changes otherwise; so it is taken by a
 //! compare-and-swap and handed back by a store, in the cache line that is written anyway. A room is *taken* while its version is in the chain. At the
-//! chain's end stands the *tag* of the last room that was freed.
+//! chain's end stands the *tag* of the last room that was freed. A version in a room that was replaced, and that a snapshot may see, is *left* there.
 //!
 //! # Steps
 //! - **Take** (pinned): get the right; take a room that is not in the chain, if the tag is safe; write the version, install it, prune, and hand
 //!   the right back. A version that could not be installed is forgotten.
 //! - **Free** (pinned, with the right): tag = the era read under this pin, + 1; unlink the version, and leave the tag at the chain's end.
+//! - **Leave** (pinned, with the right, below a version that is final): the same tag, and the version stays: it is the chain's end.
+//! - **Take over** (pinned, with the right): unlink the version that was left directly below the newest one, if its tag is safe, and no live snapshot
+//!   is older than the newest one's tick. Its room is free, and safe.
 //!
 //! # Why a room that is not in the chain is free
 //! Rooms come into chains and leave them with the right only. What others do to a chain meanwhile, they do with versions from elsewhere, at the
@@ -29,6 +32,20 @@
 //! *Why not tag e:* it may be deferred already when the version is unlinked, and safe while a reader that pinned since stands on it.
 //! *Why the chain is looked at with the right:* of two writers that see one room free, the later would write over the other's version.
 //! *Why tags only grow:* who gets the right sees what the last one who had it did, so reads no older era.
+//!
+//! # Why what was left needs no watch
+//! An entry of the backlog would have to be written, and to bring the slot near once more when the snapshot ends; and no memory would come of it, since
+//! the room is the slot's. Who can use it is the next writer of the key, and he is here. So a write beside snapshots costs what it costs without: it
+//! does not even look whether its victim is seen. Only a removal watches what lies below it, for it is to be purged when that has gone.
+//!
+//! # Why nobody meets what is written over what was left
+//! A reader comes upon the version that was left in three ways.
+//! - As the newest, or below one that is not final: he pinned before the one above was final, and he who left the version saw that
+//!   final under the pin under which he read the tag. It is the case above, with "replaced" in place of "unlinked".
+//! - At a snapshot that sees it: older than the version above, so that is not taken over while the snapshot lives, and what was read at it
+//!   stands before its end (see [`registry`](crate::raw::registry)).
+//! - At a snapshot that is older still, on the way to what that one sees: the same. *Why it counts:* what is written into the room next has no
+//!   stamp at first, or another one, and the one who passes by would take it for what he looks for.
 
 use std::ptr;
 
@@ -205,8 +222,8 @@ impl<'g> Worker<'g> {
         tag <= self.engine.eras.safe() || !rule::holds(Rule::RoomWhenSafe)
     }
 
-    /// Replaces a value that lies in one room of its slot, alone, by a value in the other one: what a write of a small value nearly always
-    /// is. As [`replace`](Self::replace), with everything about it.
+    /// Replaces a value that lies in one room of its slot by a value in the other one, if that is free or was left: what a write of a small
+    /// value nearly always is. As [`replace`](Self::replace), with everything about it.
     ///
     /// Gives the value back if it is not so simple, or the head has changed: then nothing was done.
     ///
@@ -222,8 +239,9 @@ impl<'g> Worker<'g> {
     ) -> Result<(Stamp, &'g V), V> {
         let rooms = component.rooms;
         let Some(room) = rooms.room_of(slot, seen.version) else { return Err(value) };
+        let new = rooms.room(slot, 1 - room);
         // A hint, so that a key which changes too fast for its rooms does not pay for the right.
-        if !seen.version.end_tag().is_some_and(|tag| self.is_safe(tag)) {
+        if !self.is_free_beside(seen, new) {
             return Err(value);
         }
         // SAFETY: as in `first`: there is a room.
@@ -231,13 +249,14 @@ impl<'g> Worker<'g> {
         if rule::holds(Rule::RoomWithRight) && !right.try_right() {
             return Err(value);
         }
-        // With the right: if the head is what was seen, and nothing stands below it, then the other room is free.
-        let is_alone = slot.head().0 == seen.address() && seen.version.end_tag().is_some_and(|tag| self.is_safe(tag));
-        if !is_alone {
+        // With the right: if the head is what was seen, what is below it says whether the other room is free.
+        if slot.head().0 != seen.address() || !self.is_free_beside(seen, new) {
             right.hand_back();
             return Err(value);
         }
-        let new = rooms.room(slot, 1 - room);
+        if seen.version.stands_over(new) {
+            self.take_over(seen.version, new);
+        }
         watch::reused(new);
         // SAFETY: a room for such values, which nobody can meet, and the caller's by the right.
         unsafe { VersionNode::write(new, Some(value), Stamp::UNDECIDED, seen.address()) };
@@ -252,17 +271,52 @@ impl<'g> Worker<'g> {
             return Err(value);
         };
         self.record.clear();
-        let (from, until) = (seen.stamp.tick(), stamp.tick());
-        let is_seen = from != until && rule::holds(Rule::PruneChecksSnapshots) && self.witness(from, until).is_some();
-        if !is_seen {
+        if seen.stamp.tick() == stamp.tick() {
             version.cut(self.engine.eras.tag_ahead());
             self.count_freed_room(seen.address());
-            right.hand_back();
         } else {
-            self.clean_up(component, slot, true, version, stamp);
+            seen.version.leave(self.engine.eras.tag_ahead());
+            self.count_left_room();
         }
+        right.hand_back();
         // SAFETY: of this type, with a value, and not reclaimed under this pin.
         Ok((stamp, unsafe { VersionNode::value_there(version) }))
+    }
+
+    /// Whether the room beside that of the newest version is free: no version is in it, or one that was left and that nobody meets any more.
+    #[inline]
+    fn is_free_beside(&self, seen: Newest<'g>, other: *const VersionHeader) -> bool {
+        if let Some(tag) = seen.version.end_tag() {
+            return self.is_safe(tag);
+        }
+        // SAFETY: as in `first`: there is a room.
+        let left = unsafe { &*other };
+        seen.version.stands_over(left)
+            && left.left_with().is_some_and(|tag| self.is_safe(tag))
+            && self.is_passed(left, seen.stamp.tick())
+    }
+
+    /// Whether every live snapshot sees what stands over a version that was left, with this tick, or something newer.
+    #[inline]
+    fn is_passed(&self, left: &VersionHeader, until: u64) -> bool {
+        if !rule::holds(Rule::PruneChecksSnapshots) {
+            return true;
+        }
+        if !rule::holds(Rule::LeftForPassers) {
+            return self.witness(left.stamp().tick(), until).is_none();
+        }
+        self.is_below_snapshots(until)
+    }
+
+    /// Takes the version out of the chain that was left in a room below the newest one: it is met no more.
+    #[inline]
+    fn take_over(&self, newest: &VersionHeader, left: *const VersionHeader) {
+        // SAFETY: as in `first`: there is a room.
+        let tag = unsafe { &*left }.left_with();
+        debug_assert!(tag.is_some_and(|tag| self.is_safe(tag)));
+        newest.cut(tag.unwrap_or(0));
+        self.record.tally.unlinked.add(1);
+        watch::unlinked(left);
     }
 
     /// Retires a version that the caller, who has the right to the slot, has just unlinked: counts its room, or leaves it to be reclaimed.
@@ -285,6 +339,12 @@ impl<'g> Worker<'g> {
     fn count_freed_room(&self, version: *mut VersionHeader) {
         self.record.tally.unlinked.add(1);
         watch::unlinked(version);
+        self.count_left_room();
+    }
+
+    /// Counts a room that will be free when the eras have moved on: so that they do.
+    #[inline(always)]
+    fn count_left_room(&self) {
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe { self.record.with_owned(|owned| owned.retired.count_freed_room()) };
     }

@@ -50,6 +50,8 @@ pub enum Rule {
     RoomWithRight,
     /// A freed room's tag is the era after the one that is read.
     RoomTagAhead,
+    /// A room that was left is taken only when every live snapshot sees the version above it, or a newer one.
+    LeftForPassers,
     /// A bucket's entries are frozen before they are copied.
     FreezeBeforeCopy,
     /// A reader looks at a bucket's mark before it looks at its entries.

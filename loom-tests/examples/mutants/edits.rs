@@ -222,9 +222,16 @@ pub(crate) const EDITS: &[Edit] = &[
     ),
     edit(
         "rooms.rs",
-        "slot.head().0 == seen.address()",
-        "true",
+        "slot.head().0 != seen.address()",
+        "false",
         "who has the right trusts the head that was seen before",
     ),
     edit("rooms.rs", "taken[room] = true;", "{}", "a room in the chain is taken"),
+    edit(
+        "rooms.rs",
+        "seen.version.leave(self.engine.eras.tag_ahead());",
+        "seen.version.leave(0);",
+        "a version is left without a tag",
+    ),
+    edit("rooms.rs", "&& self.is_passed(left, seen.stamp.tick())", "", "a room that a snapshot sees is taken over"),
 ];
