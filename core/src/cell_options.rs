@@ -62,6 +62,14 @@ impl<S, C> CellOptions<S, C> {
     {
         Self { of_map: self.of_map.history(history) }
     }
+
+    /// Keeps every change until all who subscribe to every change have read it, within a bound; see [`MapOptions::every_change`].
+    ///
+    /// # Examples
+    /// See [`Cell::subscribe`](crate::Cell::subscribe).
+    pub fn every_change(self, bytes_max: usize) -> Self {
+        Self { of_map: self.of_map.every_change(bytes_max) }
+    }
 }
 
 impl<S, C: Checking<(), S>> CellOptions<S, C> {
@@ -76,6 +84,27 @@ impl<S, C: Checking<(), S>> CellOptions<S, C> {
     {
         let of_map = self.of_map.validate(move |write| write.new.map_or(Ok(()), |new| validator(write.old, new)));
         CellOptions { of_map }
+    }
+
+    /// As [`every_change`](Self::every_change), but when so many bytes wait for a subscriber, writes are refused until it has read; see
+    /// [`MapOptions::every_change_or_refuse`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{CellOptions, Feed, Refused, Store};
+    /// let store = Store::new();
+    /// let level = store.cell_with("level", 1_u64, CellOptions::new().every_change_or_refuse(128 + 8))?;
+    /// let mut subscriber = level.subscribe(Feed::every())?;
+    /// level.set(2)?;
+    /// assert!(matches!(level.set(3), Err(Refused::Unread { changes: 1, .. })));
+    /// assert_eq!(subscriber.poll()?.unwrap().len(), 1);
+    /// level.set(3)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn every_change_or_refuse(self, bytes_max: usize) -> CellOptions<S, Checked<(), S, C::Delta>> {
+        CellOptions { of_map: self.of_map.every_change_or_refuse(bytes_max) }
     }
 }
 

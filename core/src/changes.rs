@@ -8,8 +8,8 @@ use crate::index::Index;
 use crate::raw::chain::VersionHeader;
 use crate::raw::engine::{Engine, Worker};
 use crate::raw::notes::{Lag, Scope};
+use crate::raw::shelf::Reading;
 use crate::raw::slot::{Slot, SlotHeader};
-use crate::raw::unread::Reading;
 use crate::raw::version::VersionNode;
 use crate::readable::Readable;
 use crate::{Snapshot, TransactionId, Version, tuning};
@@ -94,8 +94,8 @@ struct Noted {
     engine: Arc<Engine>,
     hold: u64,
     slots: Vec<NotedSlot>,
-    /// If all changes are told: what keeps them, and the tick after which they came.
-    kept: Option<(Reading, u64)>,
+    /// Of components of which all changes are told: what keeps them, and the tick after which they came.
+    kept: (Vec<Reading>, u64),
 }
 
 // SAFETY: the slots are type-stable as long as their store, which is held, and are read under pins of their own.
@@ -117,19 +117,35 @@ impl Cut {
             .map(|slot| NotedSlot { component: unsafe { &*slot }.component(), slot })
             .collect();
         slots.sort_unstable_by_key(|noted| noted.component);
-        Ok(Self { snapshot, noted: Noted { engine: Arc::clone(engine), hold: changed.hold, slots, kept: None } })
+        Ok(Self {
+            snapshot,
+            noted: Noted { engine: Arc::clone(engine), hold: changed.hold, slots, kept: (Vec::new(), 0) },
+        })
     }
 
-    /// The same, keeping all changes of a component after a tick.
-    pub(crate) fn keeping(mut self, reading: Reading, since: u64) -> Self {
-        self.noted.kept = Some((reading, since));
+    /// The same, keeping all changes of some components after a tick.
+    pub(crate) fn keeping(mut self, readings: Vec<Reading>, since: u64) -> Self {
+        self.noted.kept = (readings, since);
         self
+    }
+
+    /// The components of which the cut keeps all changes.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = u16> {
+        self.noted.kept.0.iter().map(|reading| reading.component().id())
+    }
+
+    /// Whether anything has changed in a component.
+    pub(crate) fn has_changed(&self, component: u16) -> bool {
+        !self.slots_of(component).is_empty()
     }
 
     /// Visits all versions of a component that the cut keeps, those of a slot from the newest downwards. What is visited stays as long as
     /// the cut.
     pub(crate) fn each_version(&self, component: u16, mut visit: impl FnMut(&SlotHeader, &VersionHeader)) {
-        let Some((_, since)) = &self.noted.kept else { return };
+        let (_, since) = &self.noted.kept;
+        if !self.kept().any(|kept| kept == component) {
+            return;
+        }
         let engine = self.snapshot.engine();
         for noted in self.slots_of(component).chunks(tuning::SCAN_STEP) {
             let session = engine.session();

@@ -104,8 +104,8 @@ pub use checked::{
 };
 pub use error::{ComponentKind, Conflict, ForeignStore, HistoryError, RegisterError};
 pub use feed::{
-    Batch, ChangesNotKept, Cursor, CursorError, Delivery, Every, EveryBatch, Everything, Feed, KeyChange, Keys, Lagged,
-    Newest, NextBatch, OnceError, Subscriber, Telling, Tells, Topic,
+    Batch, ChangesNotKept, Cursor, CursorError, Delivery, Every, EveryBatch, EveryCut, Everything, Feed, KeyChange,
+    Keys, Lagged, Newest, NextBatch, OnceError, Subscriber, Telling, Tells, Topic,
 };
 pub use handle::Handle;
 pub use history::{

@@ -93,8 +93,8 @@ impl<K, V, C> MapOptions<K, V, C> {
     /// Never more is waited for: the write that would pass the bound gives the slowest subscriber up, before it returns.
     ///
     /// # Cost
-    /// 64 bytes more for each version, the time of day for each write, and a count that all writers share. What was read is taken out by the
-    /// subscriber that was the last to read it.
+    /// 64 bytes more for each version, the time of day for each write, and for each subscriber a count that all writers share. What was read is taken
+    /// out by the subscriber that was the last to read it.
     ///
     /// # Examples
     /// ```

@@ -75,7 +75,7 @@ pub enum CursorError {
         /// The store's clock.
         now: u64,
     },
-    /// The map does not keep every change.
+    /// The map or cell does not keep every change.
     NotKept(ChangesNotKept),
 }
 
@@ -104,24 +104,33 @@ impl From<ChangesNotKept> for CursorError {
 pub struct Lagged {
     /// Up to here everything was told; of what changed later, nothing was.
     pub since: Cursor,
-    /// How many keys had changed when the bound was reached; zero if it was not, and the cursor that was resumed at is too old, and for a
-    /// feed of every change.
+    /// How many keys had changed when the subscriber began to lag, for a feed of newest values, and for that of a whole store; zero if the cursor
+    /// that was resumed at is too old.
     pub keys: usize,
-    /// How many changes the map has seen since, which were not told: for a feed of every change, unless the cursor that it resumed at is too
-    /// old. Exact if nobody writes meanwhile; a write that is under way counts or does not.
+    /// How many changes have come since, up to now, none of which was told: for a feed of every change, in all that keep them, unless the cursor
+    /// that it resumed at is too old. Exact: each change counts that is later than the cursor and was made before this was asked; one that is
+    /// under way counts or does not.
     pub changes: Option<u64>,
 }
 
 impl fmt::Display for Lagged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = self.since.tick;
-        match self.keys {
-            _ if self.changes.is_some() => {
-                let changes = self.changes.unwrap_or(0);
+        match (self.keys, self.changes) {
+            (0, None) => write!(f, "what changed after tick {since} is no longer known: go on from a snapshot"),
+            (0, Some(changes)) => {
                 write!(f, "{changes} changes after tick {since} were not told: go on from a snapshot")
             }
-            0 => write!(f, "what changed after tick {since} is no longer known: go on from a snapshot"),
-            keys => write!(f, "{keys} keys and more have changed after tick {since}, untold: go on from a snapshot"),
+            (keys, None) => {
+                write!(f, "{keys} keys and more have changed after tick {since}, untold: go on from a snapshot")
+            }
+            (keys, Some(changes)) => {
+                let of = "of those that keep every change";
+                write!(
+                    f,
+                    "{keys} keys and more, {changes} changes {of}, came untold after tick {since}: go on from a snapshot"
+                )
+            }
         }
     }
 }

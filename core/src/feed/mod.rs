@@ -17,7 +17,7 @@ mod telling;
 mod topic;
 
 pub use cursor::{Cursor, CursorError, Lagged};
-pub use every::{EveryBatch, KeyChange};
+pub use every::{EveryBatch, EveryCut, KeyChange};
 pub use once::OnceError;
 pub use options::{Delivery, Feed};
 pub use subscriber::{NextBatch, Subscriber};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::feed::topic::{Keys, Topic};
-use crate::feed::{Every, Newest};
+use crate::feed::{Every, Everything, Newest};
 use crate::index::Index;
 use crate::tuning::{FEED_BYTES, WAITING_KEY_BYTES};
 
@@ -65,8 +65,8 @@ impl<T: Topic> Feed<T, Newest> {
 }
 
 impl<T: Topic> Feed<T, Every> {
-    /// Every change, one by one, with its time, kind, origin and transaction: of a map that keeps them until they are read. See
-    /// [`MapOptions::every_change`](crate::MapOptions::every_change).
+    /// Every change, one by one, with its time, kind, origin and transaction: of a map or a cell that keeps them until they are read, or of
+    /// all of a store that do. See [`MapOptions::every_change`](crate::MapOptions::every_change), [`Store::subscribe`](crate::Store::subscribe).
     ///
     /// # Consistency
     /// Each change is told in one batch, those of a key in their order, and none is left out. What became visible together, as the changes of a
@@ -101,6 +101,23 @@ impl<T: Topic> Feed<T, Every> {
     /// ```
     pub fn every() -> Self {
         Self::new()
+    }
+}
+
+impl Feed<Everything, Every> {
+    /// How much memory the keys may take that have changed, in all maps and cells, and wait for the subscriber, beside the changes, which
+    /// each map and cell bounds by itself. A key counts 128 bytes. 16 MiB, unless told otherwise. See [`Feed::bytes_max`].
+    ///
+    /// # Examples
+    /// ```
+    /// use stillpoint::{Feed, Store};
+    /// let store = Store::new();
+    /// let mut subscriber = store.subscribe(Feed::every().keys_bytes_max(1 << 20));
+    /// assert!(subscriber.poll().unwrap().is_none());
+    /// ```
+    #[must_use]
+    pub fn keys_bytes_max(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 }
 

@@ -7,12 +7,12 @@ use crate::feed::{Cursor, CursorError, Delivery, Lagged};
 use crate::raw::chain::Latest;
 use crate::raw::component::Component;
 use crate::raw::engine::{Engine, Worker};
-use crate::raw::notes::{Lag, Look, Scope};
+use crate::raw::notes::{Lag, Scope};
+use crate::raw::shelf::{Progress, Shelf};
 use crate::raw::slot::SlotHeader;
 use crate::raw::table::Position;
-use crate::raw::unread::Reading;
 use crate::sync::{Ordering, fence};
-use crate::{Cut, Snapshot, tuning};
+use crate::{Cut, Snapshot};
 
 /// Reads cuts for a subscriber, and knows where it stands.
 pub(super) struct Reader {
@@ -26,14 +26,13 @@ pub(super) struct Reader {
     pub(super) handed: u64,
     /// The tick up to which nothing comes again.
     pub(super) acknowledged: u64,
-    /// The bookmark, if it is told every change.
-    reading: Option<Reading>,
-    /// How many changes it has read, and how many it will have read with each of the last batches that it was handed.
-    read: u64,
-    batches: VecDeque<(u64, u64)>,
+    /// The bookmarks, if it is told every change.
+    shelf: Option<Arc<Shelf>>,
+    /// How many changes it will have read with each of the last batches that it was handed.
+    batches: VecDeque<(u64, Progress)>,
     /// What a cell says was done, if what was acknowledged beyond it was of no interest.
     done: Option<u64>,
-    /// Whether it resumed from too far back, so that nobody knows how much it has missed.
+    /// Whether nobody knows how much it has missed: it resumed from too far back.
     is_too_old: bool,
 }
 
@@ -53,19 +52,32 @@ pub(super) struct Terms {
     pub(super) delivery: Delivery,
     /// So many slots may wait.
     pub(super) waiting_max: usize,
-    /// The component whose every change it is told.
-    pub(super) every: Option<Arc<Component>>,
+    /// The components of which it is told every change.
+    pub(super) every: EveryOf,
+}
+
+/// Of which components a reader is told every change.
+pub(super) enum EveryOf {
+    /// Of none.
+    Nothing,
+    /// Of this one.
+    Component(Arc<Component>),
+    /// Of all that keep them.
+    Store,
 }
 
 impl Reader {
     fn register(engine: &Arc<Engine>, terms: Terms, since: u64) -> Self {
         let Terms { mut scope, delivery, waiting_max, every } = terms;
-        let reading = every.and_then(|component| Reading::reader(&component, since));
-        scope.bookmark = reading.as_ref().map(Reading::bookmark);
+        let shelf = match every {
+            EveryOf::Nothing => None,
+            EveryOf::Component(component) => Some(Shelf::of(engine, &component)),
+            EveryOf::Store => Some(Shelf::of_store(engine)),
+        };
+        scope.bookmark = shelf.as_ref().and_then(|shelf| shelf.bookmark());
         let only = scope.component;
         let id = engine.desk.register(&engine.records, since, scope, waiting_max);
         let engine = Arc::clone(engine);
-        let (read, batches) = (0, VecDeque::new());
         Self {
             engine,
             id,
@@ -73,9 +85,8 @@ impl Reader {
             delivery,
             handed: since,
             acknowledged: since,
-            reading,
-            read,
-            batches,
+            shelf,
+            batches: VecDeque::new(),
             done: None,
             is_too_old: false,
         }
@@ -91,22 +102,43 @@ impl Reader {
     /// A reader that is told everything after a tick.
     pub(super) fn resume(engine: &Arc<Engine>, terms: Terms, since: u64) -> Self {
         let mut reader = Self::register(engine, terms, since);
+        reader.begin(Some(since));
         // From here on writers note what they write, and what the reader needs is kept. What was written before is seen by a walk
         // behind this snapshot, which moves the clock; what is written later is noted.
-        let tick = Snapshot::take(Arc::clone(engine)).tick();
-        if reader.misses_nothing_since(since) {
-            for component in reader.components() {
-                let slots = changed_since(engine, &component, since);
-                if let Some(reading) = &reader.reading
-                    && !reading.had_waiting(count_changes(engine, &slots, since, tick))
-                {
-                    reader.lag();
-                    break;
-                }
-                engine.desk.tell(reader.id, slots);
-            }
+        drop(Snapshot::take(Arc::clone(engine)));
+        if !reader.misses_nothing_since(since) {
+            reader.is_too_old = true;
+            reader.lag();
+            return reader;
+        }
+        let mut is_full = false;
+        for component in reader.components() {
+            let slots = changed_since(engine, &component, since);
+            is_full |= reader.shelf.as_ref().is_some_and(|shelf| !shelf.had_waiting(&component, &slots, since));
+            engine.desk.tell(reader.id, slots);
+        }
+        if is_full {
+            reader.lag();
         }
         reader
+    }
+
+    /// Begins to be told, with nothing waiting: of newest values, of all that is written from now on; of every change, of all later than a tick,
+    /// or than the clock, which is returned.
+    fn begin(&self, since: Option<u64>) -> u64 {
+        let (id, desk) = (self.id, &self.engine.desk);
+        loop {
+            let Some(shelf) = &self.shelf else {
+                desk.start_anew(id, None);
+                return self.engine.clock.now();
+            };
+            let before = shelf.renew();
+            desk.start_anew(id, shelf.bookmark());
+            if let Some(begun) = shelf.begin(&self.engine.clock, since) {
+                return begun;
+            }
+            drop(before);
+        }
     }
 
     /// The components that it is told of.
@@ -115,39 +147,36 @@ impl Reader {
         self.engine.components().into_iter().filter(move |component| only.is_none_or(|only| only == component.id()))
     }
 
-    /// Whether all that came after a tick is still there, and is kept by now: of latest values, the traces of removals. Else the reader lags.
-    fn misses_nothing_since(&mut self, since: u64) -> bool {
+    /// Whether all that came after a tick is still there, and is kept by now: of newest values, the traces of removals.
+    fn misses_nothing_since(&self, since: u64) -> bool {
         // SeqCst fence [PURGE-2]: the floor stands before the look at what is forgotten. Mate: [PURGE-1].
         fence(Ordering::SeqCst);
-        let has_all = match &self.reading {
-            Some(reading) => !reading.misses(since) && !reading.component().has_base(),
-            None => self.components().all(|component| component.remembers_since(since)),
-        };
-        if !has_all {
-            self.lag();
-        }
-        has_all
+        self.components().all(|component| {
+            let has_all = self.shelf.as_ref().and_then(|shelf| shelf.has_all_since(&component, since));
+            has_all.unwrap_or_else(|| component.remembers_since(since))
+        })
     }
 
-    /// Gives up by itself.
-    fn lag(&mut self) {
-        self.is_too_old = true;
-        self.reading.iter().for_each(Reading::give_up);
-        self.engine.desk.lag(self.id);
+    /// Gives up by itself. Returns how many keys waited then, or when it began to lag.
+    fn lag(&self) -> usize {
+        self.shelf.iter().for_each(|shelf| shelf.give_up());
+        self.engine.desk.lag(self.id)
     }
 
     pub(super) fn cursor(&self, tick: u64) -> Cursor {
         Cursor::new(self.engine.identity, tick)
     }
 
-    /// Whether it lags, by what it was told.
-    fn lagged(&self, keys: usize) -> Lagged {
-        let changes = self.reading.as_ref().filter(|_| !self.is_too_old).map(Reading::waiting);
-        let keys = if self.reading.is_some() { 0 } else { keys };
+    /// Gives up, and says what was missed.
+    fn lagged(&self) -> Lagged {
+        let keys = self.lag();
+        let keys = if self.is_told_newest() && !self.is_too_old { keys } else { 0 };
+        let changes = self.shelf.as_ref().filter(|_| !self.is_too_old).map(|shelf| shelf.waiting());
         Lagged { since: self.cursor(self.acknowledged), keys, changes }
     }
 
-    fn look_for_news(&self) -> Look {
+    /// Whether a cut may name something for it, or it lags.
+    fn look_for_news(&self) -> bool {
         let engine = &self.engine;
         let session = engine.session();
         let _guard = session.pin();
@@ -156,47 +185,45 @@ impl Reader {
 
     /// What has changed, if anything has; whether that is told is for the caller to say.
     pub(super) fn cut(&mut self) -> Option<Result<Cut, Lagged>> {
-        let engine = Arc::clone(&self.engine);
-        if self.reading.as_ref().is_some_and(Reading::is_given_up) {
-            return Some(Err(self.lagged(0)));
+        if self.shelf.as_ref().is_some_and(|shelf| shelf.is_given_up()) {
+            // At one component: then at all.
+            return Some(Err(self.lagged()));
         }
-        let written = self.reading.as_ref().map(Reading::written);
-        let found = self.look_for_news();
-        if found == Look::Quiet
-            && let (Some(reading), Some(written)) = (&self.reading, written)
-        {
-            reading.has_read(written);
-        }
-        if found != Look::News {
+        if !self.look_for_news() {
             return None;
         }
-        if self.reading.is_none()
-            && let Some(since) = engine.desk.hold_again(self.id)
+        if self.is_told_newest()
+            && let Some(since) = self.engine.desk.hold_again(self.id)
+            && !self.misses_nothing_since(since)
         {
-            self.misses_nothing_since(since);
+            self.lag();
         }
-        let cut = match Cut::take(&engine, self.id) {
+        let cut = match Cut::take(&self.engine, self.id) {
             Ok(cut) => cut,
-            Err(Lag { slots, .. }) => return Some(Err(self.lagged(slots))),
+            Err(Lag) => return Some(Err(self.lagged())),
         };
-        let Some(reading) = &self.reading else { return Some(Ok(cut)) };
-        // What came after it stands with the reader's bookmark, unless that was given up before the batch had its own.
-        match reading.batch(self.acknowledged) {
-            Some(kept) => {
-                let cut = cut.keeping(kept, self.acknowledged);
-                let mut changes = 0;
-                cut.each_version(reading.component().id(), |_, _| changes += 1);
-                if self.batches.len() == BATCHES {
-                    self.batches.pop_front();
-                }
-                self.batches.push_back((cut.tick(), self.read + changes));
-                Some(Ok(cut))
-            }
-            None => {
-                reading.give_up();
-                Some(Err(self.lagged(0)))
-            }
+        let Some(shelf) = &self.shelf else { return Some(Ok(cut)) };
+        // What came after it stands with the reader's bookmarks, unless one was given up before the batch had its own.
+        let Some(kept) = shelf.batch(self.acknowledged, |component| cut.has_changed(component)) else {
+            return Some(Err(self.lagged()));
+        };
+        let cut = cut.keeping(kept, self.acknowledged);
+        let progress = cut.kept().map(|component| {
+            let mut changes = 0;
+            cut.each_version(component, |_, _| changes += 1);
+            (component, shelf.read_with(component, changes))
+        });
+        let progress = progress.collect();
+        if self.batches.len() == BATCHES {
+            self.batches.pop_front();
         }
+        self.batches.push_back((cut.tick(), progress));
+        Some(Ok(cut))
+    }
+
+    /// Whether it is told of components by their newest values.
+    fn is_told_newest(&self) -> bool {
+        self.shelf.as_ref().is_none_or(|shelf| shelf.is_whole())
     }
 
     /// What a subscriber is handed of what has changed, if it is anything.
@@ -222,18 +249,11 @@ impl Reader {
 
     pub(super) fn acknowledge(&mut self, tick: u64) {
         self.done = None;
-        if let Some(reading) = self.reading.as_ref().filter(|_| tick > self.acknowledged) {
-            let slots = self.engine.desk.waiting_for(self.id);
-            let read = match self.batches.iter().find(|(handed, _)| *handed == tick) {
-                Some((_, read)) => *read,
-                // At a cursor of somebody else, or one that is long ago.
-                None if reading.is_given_up() => self.read,
-                None => self.read + count_changes(&self.engine, &slots, self.acknowledged, tick),
-            };
-            if reading.go_on(tick, read - self.read) {
-                prune_read(&self.engine, reading.component(), &slots);
-            }
-            self.read = read;
+        if let Some(shelf) = self.shelf.as_ref().filter(|_| tick > self.acknowledged) {
+            let mut slots = self.engine.desk.waiting_for(self.id);
+            // Not known at a cursor of somebody else, or one that is long ago.
+            let known = self.batches.iter().find(|(handed, _)| *handed == tick).map(|(_, progress)| progress);
+            self.is_too_old |= !shelf.go_on(self.acknowledged, tick, &mut slots, known);
             self.batches.retain(|(handed, _)| *handed > tick);
         }
         self.settle(tick);
@@ -272,7 +292,7 @@ impl Reader {
     /// Gives up what it has begun since it stood there, and lags.
     pub(super) fn lag_behind(&mut self, stand: Stand) {
         self.lag();
-        (self.acknowledged, self.done) = (stand.acknowledged, stand.done);
+        (self.acknowledged, self.done, self.is_too_old) = (stand.acknowledged, stand.done, true);
     }
 
     fn settle(&mut self, tick: u64) {
@@ -281,14 +301,16 @@ impl Reader {
     }
 
     pub(super) fn resync(&mut self) -> Snapshot {
-        self.reading.iter().for_each(Reading::begin_again);
-        self.engine.desk.start_anew(self.id);
+        let begun = self.begin(None);
         let snapshot = Snapshot::take(Arc::clone(&self.engine));
         let tick = snapshot.tick();
-        self.reading.iter().for_each(|reading| reading.begin_at(tick));
-        (self.handed, self.done, self.is_too_old) = (tick, None, false);
         self.batches.clear();
-        self.settle(tick);
+        (self.handed, self.acknowledged, self.is_too_old) = (tick, begun, false);
+        if self.shelf.is_some() && begun < tick {
+            // What the snapshot shows of what came meanwhile must wait here before it can be counted.
+            self.look_for_news();
+        }
+        self.acknowledge(tick);
         snapshot
     }
 }
@@ -316,32 +338,4 @@ fn changed_since(engine: &Arc<Engine>, component: &Component, since: u64) -> Vec
         changed.extend(slots.into_iter().filter(is_later).map(|slot| std::ptr::from_ref(slot).cast_mut()));
     }
     changed
-}
-
-/// How many changes slots have seen after one tick, up to another.
-fn count_changes(engine: &Arc<Engine>, slots: &[*mut SlotHeader], since: u64, until: u64) -> u64 {
-    let mut changes = 0;
-    for some in slots.chunks(tuning::SCAN_STEP) {
-        let session = engine.session();
-        let guard = session.pin();
-        let worker = Worker::new(engine, &session, &guard);
-        // SAFETY: noted slots are type-stable as long as their store.
-        let slots = some.iter().map(|slot| unsafe { &**slot });
-        changes += slots.map(|slot| worker.between(slot, since, until).count() as u64).sum::<u64>();
-    }
-    changes
-}
-
-/// Takes out what the slowest reader has just read.
-fn prune_read(engine: &Arc<Engine>, component: &Component, slots: &[*mut SlotHeader]) {
-    for some in slots.chunks(tuning::SCAN_STEP) {
-        let session = engine.session();
-        let guard = session.pin();
-        let worker = Worker::new(engine, &session, &guard);
-        for slot in some {
-            // SAFETY: noted slots are type-stable as long as their store.
-            worker.prune_read(component, unsafe { &**slot });
-        }
-        worker.tidy();
-    }
 }

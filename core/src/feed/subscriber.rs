@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::feed::reader::{Reader, Terms};
+use crate::feed::reader::{EveryOf, Reader, Terms};
 use crate::feed::{ChangesNotKept, Cursor, CursorError, Everything, Feed, Keys, Lagged, Newest, Telling, Tells, Topic};
-use crate::index::Index;
+use crate::index::{Hashed, Index};
 use crate::raw::notes::Scope;
 use crate::raw::waiters::Interest;
 use crate::wait::{Sleeper, deadline};
-use crate::{Map, Snapshot, Store};
+use crate::{Cell, CheckedCell, Map, Snapshot, Store};
 
 /// Is told what changes: asked, waited for, or awaited. See [`Map::subscribe`] and [`Store::subscribe`].
 ///
@@ -250,12 +250,19 @@ where
     }
 }
 
-fn everything(feed: &Feed<Everything>) -> Terms {
-    Terms { scope: Scope::default(), delivery: feed.delivery, waiting_max: feed.waiting_max(), every: None }
+fn everything<M: Telling>(feed: &Feed<Everything, M>) -> Terms {
+    let every = if M::EVERY { EveryOf::Store } else { EveryOf::Nothing };
+    Terms { scope: Scope::default(), delivery: feed.delivery, waiting_max: feed.waiting_max(), every }
 }
 
 impl Store {
-    /// Subscribes to the changes of all maps and cells, from now on. A batch is a [`Cut`](crate::Cut), which is asked for the changes of each.
+    /// Subscribes to the changes of all maps and cells, from now on, also of those that are registered later. A batch is a [`Cut`](crate::Cut),
+    /// which is asked for the changes of each; of a feed of every change, an [`EveryCut`](crate::EveryCut).
+    ///
+    /// # Consistency
+    /// A feed of every change tells every change of those that [keep](crate::MapOptions::every_change) them, and of the others each key's
+    /// newest value: nothing that has changed is left out of its batches. It lags at all when one of those that keep changes has
+    /// [given it up](crate::Lagged).
     ///
     /// # Examples
     /// ```
@@ -272,7 +279,7 @@ impl Store {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn subscribe(&self, feed: Feed<Everything>) -> Subscriber<Everything> {
+    pub fn subscribe<M: Tells<Everything>>(&self, feed: Feed<Everything, M>) -> Subscriber<Everything, M> {
         let reader = Reader::start(self.engine(), everything(&feed));
         Subscriber::new(reader, Interest::Everything, Arc::new(feed.topic), ())
     }
@@ -281,7 +288,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Map::resume`].
-    pub fn resume(&self, feed: Feed<Everything>, cursor: Cursor) -> Result<Subscriber<Everything>, CursorError> {
+    pub fn resume<M: Tells<Everything>>(
+        &self,
+        feed: Feed<Everything, M>,
+        cursor: Cursor,
+    ) -> Result<Subscriber<Everything, M>, CursorError> {
         let engine = self.engine();
         let since = cursor.tick_in(engine.identity, engine.clock.now())?;
         let reader = Reader::resume(engine, everything(&feed), since);
@@ -372,10 +383,15 @@ where
             if component.unread().is_none() {
                 return Err(ChangesNotKept { component: self.name().to_owned() });
             }
-            return Ok(Terms { scope, delivery, waiting_max: usize::MAX, every: Some(Arc::clone(component)) });
+            return Ok(Terms {
+                scope,
+                delivery,
+                waiting_max: usize::MAX,
+                every: EveryOf::Component(Arc::clone(component)),
+            });
         }
         scope.hashes = feed.topic.keys.as_deref().and_then(|keys| self.index().hashes(keys));
-        Ok(Terms { scope, delivery, waiting_max: feed.waiting_max(), every: None })
+        Ok(Terms { scope, delivery, waiting_max: feed.waiting_max(), every: EveryOf::Nothing })
     }
 
     fn subscriber<M: Tells<Keys<K, V, I>>>(
@@ -385,5 +401,69 @@ where
     ) -> Subscriber<Keys<K, V, I>, M> {
         let topic = Arc::new(feed.topic.settled());
         Subscriber::new(reader, Interest::Component(self.component().id()), topic, self.clone())
+    }
+}
+
+impl<S: Send + Sync + 'static> Cell<S> {
+    /// Subscribes to the cell's changes, from now on: to its newest value, or to every change. Its key is `()`.
+    ///
+    /// # Errors
+    /// [`ChangesNotKept`], if every change is asked for, and the cell was not built to keep them; see [`Map::subscribe`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stillpoint::{CellOptions, Feed, Store};
+    /// let store = Store::new();
+    /// let level = store.cell_with("level", 1, CellOptions::new().every_change(1 << 20))?;
+    /// let (mut every, mut newest) = (level.subscribe(Feed::every())?, level.subscribe(Feed::latest()));
+    /// (2..5).for_each(|n| _ = level.set(n));
+    /// assert!(every.poll()?.unwrap().iter().map(|change| *change.value.unwrap()).eq([2, 3, 4]));
+    /// assert!(newest.poll()?.unwrap().iter().map(|change| *change.value.unwrap()).eq([4]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn subscribe<M: Tells<Keys<(), S, Hashed>>>(
+        &self,
+        feed: Feed<Keys<(), S, Hashed>, M>,
+    ) -> M::Subscribed<Subscriber<Keys<(), S, Hashed>, M>> {
+        self.map().subscribe(feed)
+    }
+
+    /// Subscribes to the cell's changes after a cursor; see [`Map::resume`].
+    ///
+    /// # Errors
+    /// As [`Map::resume`].
+    pub fn resume<M: Tells<Keys<(), S, Hashed>>>(
+        &self,
+        feed: Feed<Keys<(), S, Hashed>, M>,
+        cursor: Cursor,
+    ) -> Result<Subscriber<Keys<(), S, Hashed>, M>, CursorError> {
+        self.map().resume(feed, cursor)
+    }
+}
+
+impl<S: Send + Sync + 'static, D> CheckedCell<S, D> {
+    /// Subscribes to the cell's changes, from now on; see [`Cell::subscribe`].
+    ///
+    /// # Errors
+    /// As [`Cell::subscribe`].
+    pub fn subscribe<M: Tells<Keys<(), S, Hashed>>>(
+        &self,
+        feed: Feed<Keys<(), S, Hashed>, M>,
+    ) -> M::Subscribed<Subscriber<Keys<(), S, Hashed>, M>> {
+        self.unchecked().subscribe(feed)
+    }
+
+    /// Subscribes to the cell's changes after a cursor; see [`Map::resume`].
+    ///
+    /// # Errors
+    /// As [`Map::resume`].
+    pub fn resume<M: Tells<Keys<(), S, Hashed>>>(
+        &self,
+        feed: Feed<Keys<(), S, Hashed>, M>,
+        cursor: Cursor,
+    ) -> Result<Subscriber<Keys<(), S, Hashed>, M>, CursorError> {
+        self.unchecked().resume(feed, cursor)
     }
 }

@@ -17,7 +17,7 @@ pub struct Every(());
 
 /// What a feed tells of each key: [`Newest`] or [`Every`]. Nothing else can be.
 pub trait Telling: sealed::Sealed + 'static {
-    /// What subscribing to a map gives for a subscriber: for [`Every`], an error if the map does not keep every change.
+    /// What subscribing to a map or cell gives for a subscriber: for [`Every`], an error if that does not keep every change.
     type Subscribed<S>;
 
     #[doc(hidden)]
@@ -51,7 +51,7 @@ impl Telling for Newest {
     fn subscribed<S>(made: Result<S, ChangesNotKept>) -> S {
         match made {
             Ok(subscriber) => subscriber,
-            Err(error) => unreachable!("every map tells newest values: {error}"),
+            Err(error) => unreachable!("all tell newest values: {error}"),
         }
     }
 }
@@ -74,18 +74,18 @@ impl Telling for Every {
     }
 }
 
-/// A map was asked for every change that does not keep them. Register it with
-/// [`MapOptions::every_change`](crate::MapOptions::every_change).
+/// A map or cell was asked for every change that does not keep them. Register it with
+/// [`MapOptions::every_change`](crate::MapOptions::every_change) or [`CellOptions::every_change`](crate::CellOptions::every_change).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChangesNotKept {
-    /// The map's name.
+    /// The name of the map or cell.
     pub component: String,
 }
 
 impl fmt::Display for ChangesNotKept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "map {:?} does not keep every change: register it with options that ask for it", self.component)
+        write!(f, "{:?} does not keep every change: register it with options that ask for it", self.component)
     }
 }
 

@@ -106,7 +106,7 @@ impl Engine {
             Err(TryLockError::WouldBlock) => return None,
         };
         let tallied: Tallied = self.records.iter().map(|record| &record.tally).sum();
-        let index: usize = components.iter().map(|component| component.index_bytes()).sum();
+        let index: usize = components.all.iter().map(|component| component.index_bytes()).sum();
         Some(index as u64 + tallied.version_bytes() + tallied.garbage_bytes())
     }
 }

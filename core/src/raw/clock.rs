@@ -35,6 +35,12 @@ impl Clock {
         }
     }
 
+    /// Whether the clock stands at a tick still. Then whoever reads a later one sees what the caller has done before.
+    pub(crate) fn stands_at(&self, tick: u64) -> bool {
+        // AcqRel [CLOCK-1]: mate of Acquire [CLOCK-2]. It is moved by read-modify-writes only, which pass this on.
+        self.now.compare_exchange(tick, tick, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
     /// Starts the clock of a restored store beyond every tick that an earlier one used.
     pub(crate) fn raise_to(&self, tick: u64) {
         // Relaxed: said before the store is used.

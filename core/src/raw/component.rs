@@ -159,7 +159,7 @@ impl Component {
 
     /// Above which tick readers of every change want all versions.
     pub(crate) fn unread_floor(&self) -> u64 {
-        self.unread().map_or(u64::MAX, |unread| unread.floor())
+        self.recording().map_or(u64::MAX, Recording::unread_floor)
     }
 
     /// Takes a purged slot out of the index. Anyone may, any number of times. The caller is pinned.

@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::raw::admission::Admission;
 use crate::raw::backlog::{Backlog, WaitsFor};
@@ -18,6 +18,7 @@ use crate::raw::pruning::Pruning;
 use crate::raw::record::{Record, Records};
 use crate::raw::registry::{LiveView, Registry};
 use crate::raw::session::{SESSIONS, Session};
+use crate::raw::shelf::Shelf;
 use crate::raw::slot::{self, Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::tally::Tally;
@@ -50,7 +51,15 @@ pub(crate) struct Engine {
     pub(crate) bounded_transactions: AtomicUsize,
     pub(crate) admission: Admission,
     /// Components, kept until everything that points into them is gone.
-    pub(super) components: Mutex<Vec<Arc<Component>>>,
+    pub(super) components: Mutex<Components>,
+}
+
+/// All components, and who must know of each that comes.
+#[derive(Default)]
+pub(super) struct Components {
+    pub(super) all: Vec<Arc<Component>>,
+    /// Those of readers that are told every change of the whole store.
+    shelves: Vec<Weak<Shelf>>,
 }
 
 /// Components that a store can number.
@@ -75,14 +84,14 @@ impl Engine {
             dropped: Dropped::default(),
             bounded_transactions: AtomicUsize::new(0),
             admission: Admission::new(options.bytes_max, options.waits_max),
-            components: Mutex::new(Vec::new()),
+            components: Mutex::default(),
         })
     }
 
     /// Makes a component with the next free number, and keeps it for as long as the engine. `None` if there are too many.
-    pub(crate) fn add_component(&self, make: impl FnOnce(u16) -> Component) -> Option<Arc<Component>> {
-        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = u16::try_from(components.len()).ok().filter(|id| usize::from(*id) < COMPONENTS_MAX)?;
+    pub(crate) fn add_component(self: &Arc<Self>, make: impl FnOnce(u16) -> Component) -> Option<Arc<Component>> {
+        let mut components = self.lock_components();
+        let id = u16::try_from(components.all.len()).ok().filter(|id| usize::from(*id) < COMPONENTS_MAX)?;
         let component = Arc::new(make(id));
         if component.recording().is_some_and(Recording::asks_time) {
             // Relaxed: whoever writes to the component has its handle from here.
@@ -91,8 +100,18 @@ impl Engine {
         if component.recording().is_some_and(Recording::keeps_history) {
             self.timeline.begin();
         }
-        components.push(Arc::clone(&component));
+        components.all.push(Arc::clone(&component));
+        components.shelves.retain(|shelf| shelf.strong_count() > 0);
+        components.shelves.iter().filter_map(Weak::upgrade).for_each(|shelf| shelf.put(self, &component));
         Some(component)
+    }
+
+    /// Makes the shelf of a reader of the whole store, from all components that there are; those that come later put their bookmarks there.
+    pub(crate) fn set_up_shelf(&self, make: impl FnOnce(&[Arc<Component>]) -> Arc<Shelf>) -> Arc<Shelf> {
+        let mut components = self.lock_components();
+        let shelf = make(&components.all);
+        components.shelves.push(Arc::downgrade(&shelf));
+        shelf
     }
 
     /// The time by which history is forgotten and keys expire: asks the source only if that matters to anybody.
@@ -103,7 +122,11 @@ impl Engine {
 
     /// All components.
     pub(crate) fn components(&self) -> Vec<Arc<Component>> {
-        self.components.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_components().all.clone()
+    }
+
+    fn lock_components(&self) -> MutexGuard<'_, Components> {
+        self.components.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The calling thread's session. Lock-free; registers the thread on its first call.
@@ -194,7 +217,7 @@ impl<'g> Worker<'g> {
         };
         let unread = component.recording().and_then(|recording| {
             self.record_change(recording, new, replaced);
-            recording.unread()
+            recording.counted()
         });
         // SAFETY: allocated by the caller and not yet published.
         let version = unsafe { &*new };
@@ -207,7 +230,7 @@ impl<'g> Worker<'g> {
         let over = replaced.map(|replaced| replaced.stamp);
         let stamp = self.install(slot, address, over, version, undecided).ok_or(Moved)?;
         if let Some(unread) = unread {
-            unread.count();
+            unread.count(stamp.tick());
         }
         self.record.clear();
 

@@ -275,9 +275,20 @@ impl Recording {
         self.unread().is_none_or(|unread| self.has_let_go() || unread.let_pass(tick))
     }
 
+    /// What writers count their changes at, for those who are told every change.
+    #[inline]
+    pub(crate) fn counted(&self) -> Option<&Unread> {
+        self.unread.as_deref().filter(|_| !self.has_let_go())
+    }
+
+    /// Above which tick readers of every change want all versions.
+    pub(crate) fn unread_floor(&self) -> u64 {
+        self.counted().map_or(u64::MAX, Unread::floor)
+    }
+
     /// Whether a reader of every change wants what has this tick.
     pub(crate) fn is_wanted(&self, tick: u64) -> bool {
-        !self.has_let_go() && self.unread().is_some_and(|unread| tick > unread.floor())
+        tick > self.unread_floor()
     }
 
     /// Whether anything is kept for a time only.

@@ -26,6 +26,7 @@ pub(crate) mod registry;
 mod revisit;
 pub(crate) mod rooms;
 pub(crate) mod session;
+pub(crate) mod shelf;
 pub(crate) mod slot;
 pub(crate) mod stamp;
 pub(crate) mod table;

@@ -192,12 +192,7 @@ impl Scope {
 
 /// A consumer was told nothing for a while: more slots waited than it has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lag {
-    /// The tick up to which it had finished.
-    pub(crate) since: u64,
-    /// How many slots waited then.
-    pub(crate) slots: usize,
-}
+pub(crate) struct Lag;
 
 /// While it stands, removals after `since` keep their trace: a cut names them, whatever became of its consumer.
 struct Hold {
@@ -266,17 +261,6 @@ pub(crate) struct Changed {
     pub(crate) slots: Vec<*mut SlotHeader>,
     /// To be [let go](NotesDesk::let_go) when nobody looks at the slots any more.
     pub(crate) hold: u64,
-}
-
-/// What a consumer finds that looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// A cut may name something for it, or it lags.
-    News,
-    /// Nothing waits for it, but somebody is writing.
-    Nothing,
-    /// Nothing waits for it, and nobody was writing.
-    Quiet,
 }
 
 /// A set of slots that has become this many times smaller than its memory gives it back.
@@ -371,8 +355,8 @@ impl NotesDesk {
             return Ok(Changed::default());
         };
         let since = consumer.acknowledged;
-        if let Some(slots) = consumer.lagged {
-            return Err(Lag { since, slots });
+        if consumer.lagged.is_some() {
+            return Err(Lag);
         }
         let mut slots = Vec::with_capacity(consumer.slots.len());
         consumer.slots.retain(|slot, named| {
@@ -394,8 +378,7 @@ impl NotesDesk {
     }
 
     /// Lets everything wait for the consumers that is announced or noted: first the words, then the lists. The caller is pinned.
-    /// Says whether nothing was announced.
-    fn collect(&self, desk: &mut Desk, records: &Records, clock: &Clock) -> bool {
+    fn collect(&self, desk: &mut Desk, records: &Records, clock: &Clock) {
         // More has passed somebody than it has room for: then the clock must move, or nothing written since it last did can be settled.
         let is_due = desk.consumers.iter().any(|consumer| consumer.passed > consumer.waiting_max);
         let settled = clock.now();
@@ -426,7 +409,6 @@ impl NotesDesk {
             desk.consumers.iter_mut().for_each(|consumer| consumer.settle(settled));
         }
         self.set_floor(desk);
-        announced.is_empty()
     }
 
     /// Keeps removals for a consumer again for which they were not kept for a while; says since when it needs them, and `None` if they
@@ -442,15 +424,11 @@ impl NotesDesk {
 
     /// Whether a cut may name something for this consumer, or it lags. Moves no clock. What is not seen here was not visible before
     /// the call, by the same two cases as for a cut. The caller is pinned.
-    pub(crate) fn look(&self, records: &Records, clock: &Clock, id: u64) -> Look {
+    pub(crate) fn look(&self, records: &Records, clock: &Clock, id: u64) -> bool {
         let mut desk = self.lock();
-        let is_quiet = self.collect(&mut desk, records, clock);
+        self.collect(&mut desk, records, clock);
         let has_news = |consumer: &ConsumerState| consumer.lagged.is_some() || !consumer.slots.is_empty();
-        match desk.consumers.iter().find(|consumer| consumer.id == id) {
-            Some(consumer) if has_news(consumer) => Look::News,
-            _ if is_quiet => Look::Quiet,
-            _ => Look::Nothing,
-        }
+        desk.consumers.iter().any(|consumer| consumer.id == id && has_news(consumer))
     }
 
     /// The slots that wait for a consumer, named or not.
@@ -469,20 +447,24 @@ impl NotesDesk {
         self.set_floor(&desk);
     }
 
-    /// Makes a consumer lag.
-    pub(crate) fn lag(&self, id: u64) {
+    /// Makes a consumer lag, if it does not. Returns how many slots waited for it when it began to.
+    pub(crate) fn lag(&self, id: u64) -> usize {
         let mut desk = self.lock();
-        if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
+        let consumer = desk.consumers.iter_mut().find(|consumer| consumer.id == id);
+        let waited = consumer.and_then(|consumer| {
             consumer.lag();
-        }
+            consumer.lagged
+        });
         self.set_floor(&desk);
+        waited.unwrap_or(0)
     }
 
     /// Nothing waits for a consumer any more, and it does not lag. It is told of everything from now on, so of what a snapshot that is
-    /// taken after this does not show.
-    pub(crate) fn start_anew(&self, id: u64) {
+    /// taken after this does not show. A reader of every change has this bookmark by now.
+    pub(crate) fn start_anew(&self, id: u64, bookmark: Option<NonNull<Bookmark>>) {
         let mut desk = self.lock();
         if let Some(consumer) = desk.consumers.iter_mut().find(|consumer| consumer.id == id) {
+            consumer.scope.bookmark = bookmark;
             consumer.lagged = None;
             consumer.slots = HashMap::new();
             (consumer.passed, consumer.holds) = (0, true);
@@ -523,10 +505,8 @@ impl NotesDesk {
     /// stays away. Called by a writer that begins a segment; never waits.
     pub(crate) fn absorb(&self, records: &Records, clock: &Clock) {
         match self.desk.try_lock() {
-            Ok(mut desk) => _ = self.collect(&mut desk, records, clock),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                _ = self.collect(&mut poisoned.into_inner(), records, clock);
-            }
+            Ok(mut desk) => self.collect(&mut desk, records, clock),
+            Err(TryLockError::Poisoned(poisoned)) => self.collect(&mut poisoned.into_inner(), records, clock),
             Err(TryLockError::WouldBlock) => {}
         }
     }

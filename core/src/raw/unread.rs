@@ -9,43 +9,50 @@
 //! # Steps
 //! - **Pruner**, at a replaced version with tick *t* that is not below the floor: raise *passed* to *t*; fence; look at the bookmarks
 //!   again; if the version is still not wanted, it may go, and all below it may.
-//! - **Reader who begins now**: set the bookmark at tick 0; fence; take a snapshot with tick *s*; move the bookmark to *s*.
-//! - **Reader who resumes at *c*, or keeps a batch of what came after *c***: set a bookmark at *c*; fence; look whether *passed* is above
-//!   *c*: then something may have gone, and the reader lags.
+//! - **Reader who begins**: read the clock as *b*; set the bookmark at *b*, to count what is later than *b*; fence; compare-and-swap the clock
+//!   from *b* to *b*: if it stands there no more, begin with another bookmark; take a snapshot with tick *s*. What came after *b* and up to *s* was
+//!   shown by it: count that in the chains, and move the bookmark to *s*.
+//! - **Reader who resumes at *c***: the same, with the bookmark at *c*; look whether *passed* is above *c*: then something may have gone, and the
+//!   reader lags. What came after *c* and up to *b* waits already: count that in the chains.
+//! - **Reader who keeps a batch of what came after *c***: set a bookmark at *c*; fence; look whether *passed* is above *c*.
 //!
 //! # Why a reader misses nothing
 //! Take a pruner that lets a version *v* go, and a reader whose bookmark is below *v*'s tick, and who does not lag. The pruner has not seen the
 //! bookmark, or only as it was before. Either the reader's fence stands before the pruner's, or after it.
 //! - Before: then the pruner sees the bookmark, and *v* is wanted.
-//! - After: a reader that resumes sees *passed* at *v*'s tick or above, and lags. A reader that begins now takes its snapshot from a clock that is not
-//!   older than *v*'s tick, for the pruner has met *v* replaced: so its bookmark ends at or above *v*'s tick, and *v* is not wanted.
+//! - After: a reader that resumes, or keeps a batch, sees *passed* at *v*'s tick or above, and lags. Of one that begins, *v*'s tick is above *b*: so
+//!   the clock was moved after its compare-and-swap, and whoever has met *v* sees the bookmark.
 //!
 //! Wanted versions are a run from the head, as those that history keeps: ticks go down the chain. *Passed* goes up only, so what was judged
 //! once is never wanted again, or its reader lags (see [`lineage`](crate::raw::lineage), rule 3). A removal is a version too: while it is
 //! wanted, its slot is not purged.
 //!
-//! # The bound
-//! Each change counts the same. A component counts all that were ever *written*; a bookmark says how many of them its reader has *read*. The
-//! difference waits for the reader. It is counted at its write, while that is still announced. So if a reader looks, and nothing is announced
-//! and nothing waits, it has read all that was counted before the look, and says so: what it began with may have been counted too high, by
-//! writes that were under way.
+//! # The count
+//! Each change counts the same. A writer counts his at each bookmark that began before the change's tick, while the change is still announced; a
+//! reader counts what he has read. The difference waits for him. It is exact: each change that is later than *b* is counted once, and no other.
+//! For who has stamped it has read the clock above *b*, where it was moved to by somebody who stood behind the reader's compare-and-swap (all moves
+//! of the clock are read-modify-writes, and so pass on what it published): its writer sees the bookmark, and *b*. A bookmark is another reader's
+//! only when nobody is left who has met it before. A change that is told before its writer has come to count it makes less wait, for as long.
 //!
-//! When too much waits, the writer that meets it either gives the reader up, by one compare-and-swap on its bookmark, which then counts no
-//! more; or it was refused before: a writer that may be refused *promises* its change first, and the promises count.
+//! So what waited when a reader was given up, and all since, is what he has missed, to the last change; writes that are under way count or do not.
+//! Nobody pays for it who writes what nobody reads.
+//!
+//! # The bound
+//! When too much waits, the writer that meets it either gives the reader up, by one compare-and-swap on its bookmark; or it was refused before: a
+//! writer that may be refused *promises* its change first, and the promises count.
 
 use std::fmt;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
-use crate::raw::component::Component;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, Ordering, fence};
 
 /// Whose bookmark it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
+pub(super) enum Mark {
     /// Nobody's.
     Unused,
     /// A reader's, told up to this tick.
@@ -79,32 +86,80 @@ impl Mark {
 /// Above which tick somebody wants all changes.
 pub(crate) struct Bookmark {
     mark: AtomicU64,
-    /// How many changes its reader has read, of those that were ever written.
-    read: AtomicU64,
+    /// Changes later than this tick are counted.
+    begun: AtomicU64,
+    /// How many changes its reader has read, less those that waited when it began.
+    read: AtomicI64,
     in_use: AtomicBool,
     next: AtomicPtr<Bookmark>,
+    /// How many changes were written since it began.
+    written: CachePadded<AtomicI64>,
 }
 
 impl Bookmark {
-    fn load(&self) -> Mark {
-        // Acquire [BOOKMARK-2]: with AcqRel [BOOKMARK-1]: how much was read is at least as new.
+    /// One that somebody has, and that wants nothing yet.
+    fn new() -> Self {
+        Self {
+            mark: AtomicU64::new(Mark::Unused.pack()),
+            begun: AtomicU64::new(0),
+            read: AtomicI64::new(0),
+            in_use: AtomicBool::new(true),
+            next: AtomicPtr::new(ptr::null_mut()),
+            written: CachePadded::new(AtomicI64::new(0)),
+        }
+    }
+
+    pub(super) fn load(&self) -> Mark {
+        // Acquire [BOOKMARK-2]: with Release and AcqRel [BOOKMARK-1]: from when on it counts, and how much was read, is at least as new.
         Mark::unpack(self.mark.load(Ordering::Acquire))
     }
 
-    fn set(&self, mark: Mark) {
-        // Release [BOOKMARK-1]: mate of Acquire [BOOKMARK-2]; what was read under it stands before it is moved.
+    pub(super) fn set(&self, mark: Mark) {
+        // Release [BOOKMARK-1]: mate of Acquire [BOOKMARK-2]; what it counts from, and what was read under it, stands before it is moved.
         self.mark.store(mark.pack(), Ordering::Release);
     }
 
     /// Moves on from exactly what was seen.
-    fn exchange(&self, seen: Mark, new: Mark) -> bool {
+    pub(super) fn exchange(&self, seen: Mark, new: Mark) -> bool {
         // AcqRel [BOOKMARK-1]: mate of Acquire [BOOKMARK-2]. Of a reader that moves and a writer that gives it up, one wins.
         self.mark.compare_exchange(seen.pack(), new.pack(), Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// A reader's, who begins: what is later than this tick is counted, from none on.
+    pub(super) fn begin(&self, begun: u64, mark: Mark) {
+        // Relaxed: published with the mark. Nobody counts: it is its reader's alone, or has counted nothing yet.
+        self.begun.store(begun, Ordering::Relaxed);
+        self.written.store(0, Ordering::Relaxed);
+        self.read.store(0, Ordering::Relaxed);
+        self.set(mark);
+    }
+
+    /// Its reader has read so many changes more; or so many less, if they waited when it began.
+    pub(super) fn count_read(&self, changes: i64) {
+        // Relaxed: published with the mark. Only the reader changes it.
+        self.read.fetch_add(changes, Ordering::Relaxed);
     }
 
     /// Whether its reader was given up.
     pub(crate) fn is_given_up(&self) -> bool {
         matches!(self.load(), Mark::GivenUp(_))
+    }
+
+    /// How many changes wait for its reader.
+    pub(super) fn waiting(&self) -> u64 {
+        // Acquire [WRITTEN-2]: with AcqRel [WRITTEN-1].
+        self.waiting_of(self.written.load(Ordering::Acquire))
+    }
+
+    fn waiting_of(&self, written: i64) -> u64 {
+        // Relaxed: behind the Acquire [BOOKMARK-2] of the mark that goes with it; a later one only makes less wait.
+        u64::try_from(written - self.read.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Nobody has it any more, and nobody is left who has met it.
+    pub(super) fn free(&self) {
+        // Release [BOOKMARK-3]: mate of Acquire [BOOKMARK-4].
+        self.in_use.store(false, Ordering::Release);
     }
 }
 
@@ -122,10 +177,9 @@ pub(crate) struct Unread {
     first: AtomicPtr<Bookmark>,
     /// Versions up to this tick may have gone.
     passed: AtomicU64,
-    written: CachePadded<AtomicU64>,
     promised: AtomicU64,
     /// So many changes may wait for a reader.
-    waiting_max: u64,
+    pub(super) waiting_max: u64,
     when_full: WhenFull,
 }
 
@@ -134,7 +188,6 @@ impl Unread {
         Self {
             first: AtomicPtr::new(ptr::null_mut()),
             passed: AtomicU64::new(0),
-            written: CachePadded::new(AtomicU64::new(0)),
             promised: AtomicU64::new(0),
             waiting_max,
             when_full,
@@ -171,19 +224,28 @@ impl Unread {
         tick <= self.floor()
     }
 
-    /// Counts a change that was written, and gives up whom too much waits for. The writer still announces the slot.
-    pub(crate) fn count(&self) {
-        // AcqRel [WRITTEN-1]: mate of Acquire [WRITTEN-2]; and before the promise is taken back.
-        let written = self.written.fetch_add(1, Ordering::AcqRel) + 1;
-        if self.when_full == WhenFull::Refuse {
-            return;
-        }
+    /// Whether versions with ticks above this one may have gone. Behind the fence [UNREAD-2].
+    pub(super) fn has_passed(&self, tick: u64) -> bool {
+        // Relaxed: ordered by the fences [UNREAD-1] and [UNREAD-2].
+        self.passed.load(Ordering::Relaxed) > tick
+    }
+
+    /// Counts a change with this tick for whoever has begun before it, and gives up whom too much waits for. The writer still announces the slot.
+    #[inline]
+    pub(crate) fn count(&self, tick: u64) {
         for bookmark in self.bookmarks() {
-            if let seen @ Mark::Reader(tick) = bookmark.load()
-                && Self::waiting(bookmark, written) > self.waiting_max
-            {
-                bookmark.exchange(seen, Mark::GivenUp(tick));
+            let (Mark::Reader(_) | Mark::GivenUp(_)) = bookmark.load() else { continue };
+            // Relaxed: published with the mark.
+            if tick <= bookmark.begun.load(Ordering::Relaxed) {
+                continue;
             }
+            // AcqRel [WRITTEN-1]: mate of Acquire [WRITTEN-2]; and before the promise is taken back.
+            let written = bookmark.written.fetch_add(1, Ordering::AcqRel) + 1;
+            while self.when_full == WhenFull::GiveUp
+                && let seen @ Mark::Reader(told) = bookmark.load()
+                && bookmark.waiting_of(written) > self.waiting_max
+                && !bookmark.exchange(seen, Mark::GivenUp(told))
+            {}
         }
     }
 
@@ -203,25 +265,13 @@ impl Unread {
 
     /// How many changes wait for the reader that has most before it; none if there is no reader.
     fn waiting_for_slowest(&self) -> Option<u64> {
-        let written = self.written();
         let readers = self.bookmarks().filter(|bookmark| matches!(bookmark.load(), Mark::Reader(_)));
-        readers.map(|bookmark| Self::waiting(bookmark, written)).max()
+        readers.map(Bookmark::waiting).max()
     }
 
     /// How many changes wait for the slowest reader.
     pub(crate) fn waiting_most(&self) -> u64 {
         self.waiting_for_slowest().unwrap_or(0)
-    }
-
-    /// How many changes were ever written.
-    pub(crate) fn written(&self) -> u64 {
-        // Acquire [WRITTEN-2]: with AcqRel [WRITTEN-1].
-        self.written.load(Ordering::Acquire)
-    }
-
-    fn waiting(bookmark: &Bookmark, written: u64) -> u64 {
-        // Relaxed: behind the Acquire [BOOKMARK-2] of the mark that goes with it; a later one only makes less wait.
-        written.saturating_sub(bookmark.read.load(Ordering::Relaxed))
     }
 
     fn bookmarks(&self) -> impl Iterator<Item = &Bookmark> {
@@ -236,20 +286,15 @@ impl Unread {
     }
 
     /// Takes a bookmark that nobody has, or makes one.
-    fn claim(&self) -> &Bookmark {
+    pub(super) fn claim(&self) -> &Bookmark {
         let free = |bookmark: &&Bookmark| {
-            // Acquire [BOOKMARK-4]: with Release [BOOKMARK-3]: its last owner's mark is gone.
+            // Acquire [BOOKMARK-4]: with Release [BOOKMARK-3]: its last owner's mark is gone, and whoever counted for him.
             bookmark.in_use.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
         };
         if let Some(bookmark) = self.bookmarks().find(free) {
             return bookmark;
         }
-        let made = Box::into_raw(Box::new(Bookmark {
-            mark: AtomicU64::new(Mark::Unused.pack()),
-            read: AtomicU64::new(0),
-            in_use: AtomicBool::new(true),
-            next: AtomicPtr::new(ptr::null_mut()),
-        }));
+        let made = Box::into_raw(Box::new(Bookmark::new()));
         // SAFETY: leaked above, and freed only with the list.
         let bookmark = unsafe { &*made };
         let mut first = self.first.load(Ordering::Relaxed);
@@ -287,141 +332,5 @@ impl Drop for Promise {
     fn drop(&mut self) {
         // Release [PROMISE-2]: the change was counted before. Mate: AcqRel [PROMISE-1].
         self.0.promised.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// A bookmark that is held, in a component that keeps every change.
-pub(crate) struct Reading {
-    component: Arc<Component>,
-    bookmark: NonNull<Bookmark>,
-}
-
-// SAFETY: a bookmark is made of atomics, and lives as long as the component, which is held.
-unsafe impl Send for Reading {}
-// SAFETY: as above.
-unsafe impl Sync for Reading {}
-
-impl Reading {
-    /// A bookmark at a tick; `None` if the component does not keep every change. Behind it stands the fence [UNREAD-2].
-    fn at(component: &Arc<Component>, mark: Mark) -> Option<Self> {
-        let unread = component.unread()?;
-        let bookmark = unread.claim();
-        // Relaxed: published with the mark.
-        bookmark.read.store(unread.written(), Ordering::Relaxed);
-        bookmark.set(mark);
-        // SeqCst fence [UNREAD-2]: the bookmark stands before the look at what has passed, or before the clock is read for a snapshot.
-        // Mate: [UNREAD-1].
-        fence(Ordering::SeqCst);
-        Some(Self { component: Arc::clone(component), bookmark: NonNull::from(bookmark) })
-    }
-
-    /// For a reader: from now on everything above the tick is kept, unless it was [missed](Self::misses).
-    pub(crate) fn reader(component: &Arc<Component>, tick: u64) -> Option<Self> {
-        Self::at(component, Mark::Reader(tick))
-    }
-
-    /// For a batch: keeps what came after a tick, also when its reader has gone on; `None` if some of that may have gone.
-    pub(crate) fn batch(&self, tick: u64) -> Option<Self> {
-        let batch = Self::at(&self.component, Mark::Batch(tick))?;
-        (!batch.misses(tick) && !self.is_given_up()).then_some(batch)
-    }
-
-    /// The component.
-    pub(crate) fn component(&self) -> &Arc<Component> {
-        &self.component
-    }
-
-    /// What a desk looks at.
-    pub(crate) fn bookmark(&self) -> NonNull<Bookmark> {
-        self.bookmark
-    }
-
-    fn mark(&self) -> &Bookmark {
-        // SAFETY: lives as long as the component.
-        unsafe { self.bookmark.as_ref() }
-    }
-
-    fn unread(&self) -> &Unread {
-        let Some(unread) = self.component.unread() else { unreachable!("who has a bookmark has its component's") };
-        unread
-    }
-
-    /// Whether something above a tick may have gone. Behind the bookmark's fence.
-    pub(crate) fn misses(&self, tick: u64) -> bool {
-        // Relaxed: ordered by the fences [UNREAD-1] and [UNREAD-2].
-        self.unread().passed.load(Ordering::Relaxed) > tick
-    }
-
-    /// Whether the reader was given up.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.mark().is_given_up()
-    }
-
-    /// How many changes were ever written.
-    pub(crate) fn written(&self) -> u64 {
-        self.unread().written()
-    }
-
-    /// How many changes wait for the reader.
-    pub(crate) fn waiting(&self) -> u64 {
-        Unread::waiting(self.mark(), self.written())
-    }
-
-    /// Above which tick anything is kept for anybody.
-    pub(crate) fn floor(&self) -> u64 {
-        self.unread().floor()
-    }
-
-    /// The reader has read so many changes more, which are all up to a tick. Says whether anything may go now that it has held back.
-    pub(crate) fn go_on(&self, tick: u64, changes: u64) -> bool {
-        // Relaxed: published with the mark. Only the reader changes it.
-        self.mark().read.fetch_add(changes, Ordering::Relaxed);
-        let seen @ Mark::Reader(before) = self.mark().load() else { return false };
-        self.mark().exchange(seen, Mark::Reader(tick.max(before))) && self.floor() > before
-    }
-
-    /// Nothing waits for the reader of what was written before it looked, when there were so many changes.
-    pub(crate) fn has_read(&self, written: u64) {
-        // Relaxed: a count; only the reader changes it.
-        self.mark().read.fetch_max(written, Ordering::Relaxed);
-    }
-
-    /// The reader begins again: from now on everything is kept, until it says [from where on](Self::begin_at).
-    pub(crate) fn begin_again(&self) {
-        // Relaxed: published with the mark.
-        self.mark().read.store(self.written(), Ordering::Relaxed);
-        self.mark().set(Mark::Reader(0));
-        // SeqCst fence [UNREAD-2]: as in `at`.
-        fence(Ordering::SeqCst);
-    }
-
-    /// The reader needs nothing up to the tick of a snapshot that it took after it began.
-    pub(crate) fn begin_at(&self, tick: u64) {
-        let mark = self.mark();
-        // One that was given up meanwhile has missed nothing: it was told nothing yet.
-        while !mark.exchange(mark.load(), Mark::Reader(tick)) {}
-    }
-
-    /// So many changes waited for the reader already, since it began in the past; `false` if that is more than may.
-    pub(crate) fn had_waiting(&self, changes: u64) -> bool {
-        // Relaxed: a count; only the reader changes it.
-        let read = self.mark().read.load(Ordering::Relaxed);
-        self.mark().read.store(read.saturating_sub(changes), Ordering::Relaxed);
-        changes <= self.unread().waiting_max
-    }
-
-    /// Gives the reader up, as a writer would.
-    pub(crate) fn give_up(&self) {
-        if let seen @ Mark::Reader(tick) = self.mark().load() {
-            self.mark().exchange(seen, Mark::GivenUp(tick));
-        }
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.mark().set(Mark::Unused);
-        // Release [BOOKMARK-3]: mate of Acquire [BOOKMARK-4].
-        self.mark().in_use.store(false, Ordering::Release);
     }
 }

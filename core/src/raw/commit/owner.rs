@@ -10,6 +10,7 @@ use crate::raw::commit::status::State;
 use crate::raw::component::{Component, ErasedKey};
 use crate::raw::engine::Worker;
 use crate::raw::era::Retired;
+use crate::raw::lineage::Recording;
 use crate::raw::slot::{self, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
@@ -194,8 +195,8 @@ impl<'g> Worker<'g> {
             if wanted.wake_ups() {
                 self.remember_to_tell(write.slot());
             }
-            if let Some(unread) = write.component().unread() {
-                unread.count();
+            if let Some(unread) = write.component().recording().and_then(Recording::counted) {
+                unread.count(tick);
             }
         }
         self.record.clear();
