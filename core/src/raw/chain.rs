@@ -26,6 +26,15 @@
 //!
 //! So all readers at *s* see the same versions, for as long as they like.
 //!
+//! # Why who looks and snapshots agree
+//! Take a version *w* that a snapshot at *s* sees, and a version *v* of another key that it does not see, since its tick is greater. Then
+//! whoever sees *v* sees *w*, or what has replaced it: else *w* would have come after *v* for him, and before it for the snapshot. Between the clock that
+//! was read for *v* and its stamp stands a second fence. *w*'s stamp was set from a clock ≤ *s*, read behind a fence. Had that one come after the
+//! second fence of *v*, the clock behind it would have been greater. So it came before, and who sees *v*'s stamp sees what stands
+//! before it: *w* in its slot.
+//!
+//! So writes have one order, by their ticks, and in a tick by their first fences; and whoever sees one of them sees all that come before it.
+//!
 //! # Watched versions
 //! A version that was replaced and that a live snapshot sees is *left* to the next writer of its key if it lies in a room of its slot (see
 //! [`rooms`](crate::raw::rooms)), and is not below a removal. Any other is *watched* by exactly one entry of the backlog: that of the oldest
@@ -52,7 +61,7 @@ use crate::raw::clock::Clock;
 use crate::raw::slot::{self, Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, fence_behind_exchange, watch};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, fence_behind_exchange, fence_behind_load, watch};
 
 /// Set in a version's `prev`, by its slot's pruner: an entry of the backlog watches it.
 const WATCHED: usize = 1;
@@ -321,6 +330,11 @@ impl VersionHeader {
                 fence();
             }
             let tick = clock.now();
+            if rule::holds(Rule::FenceBehindClock) {
+                // SeqCst fence [SNAP-3]: the clock stands before whatever is done by who sees the stamp. Mates: the fences of other writers
+                // [SNAP-1].
+                fence_behind_load();
+            }
             let sequence = match replaced {
                 Some(stamp) if stamp.tick() == tick => {
                     if stamp.sequence() == Stamp::SEQUENCE_MAX {

@@ -23,3 +23,14 @@ pub(crate) fn fence_behind_exchange() {
     #[cfg(not(target_arch = "x86_64"))]
     fence(Ordering::SeqCst);
 }
+
+/// A SeqCst fence that stands directly behind an Acquire load, for the loads that follow it. On x86-64 loads happen in order, and what one
+/// processor has seen is what all others see: what is left to do is to keep the compiler from moving anything across. Elsewhere, and in the
+/// other worlds, it is the fence.
+#[inline(always)]
+pub(crate) fn fence_behind_load() {
+    #[cfg(target_arch = "x86_64")]
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(not(target_arch = "x86_64"))]
+    fence(Ordering::SeqCst);
+}

@@ -10,6 +10,8 @@
 pub enum Rule {
     /// A SeqCst fence stands between meeting an undecided version and reading the clock for it.
     FenceBeforeClock,
+    /// A SeqCst fence stands between reading the clock for a version or a transaction and making it visible.
+    FenceBehindClock,
     /// A version met undecided is stamped before its value is returned or it is replaced.
     StampBeforeUse,
     /// A version's stamp is set once, from undecided, by compare-and-swap.

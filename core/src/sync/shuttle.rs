@@ -26,6 +26,11 @@ pub(crate) fn fence_behind_exchange() {
     fence(Ordering::SeqCst);
 }
 
+/// A SeqCst fence that stands directly behind an Acquire load, for the loads that follow it.
+pub(crate) fn fence_behind_load() {
+    fence(Ordering::SeqCst);
+}
+
 /// Stands in for foldhash's random state: the same hashes in every run, so that a schedule that failed fails again.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct HashState(FixedState);

@@ -103,6 +103,11 @@ pub(crate) fn fence_behind_exchange() {
     fence(Ordering::SeqCst);
 }
 
+/// A SeqCst fence that stands directly behind an Acquire load, for the loads that follow it.
+pub(crate) fn fence_behind_load() {
+    fence(Ordering::SeqCst);
+}
+
 macro_rules! counted {
     ($name:ident, $inner:ty, $value:ty $(, $generic:ident)?) => {
         #[derive(Debug)]

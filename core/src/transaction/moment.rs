@@ -85,13 +85,7 @@ impl Transaction<'_> {
 
     /// Whether what an open transaction has read was not of one moment after all: then whatever its closure says is void.
     pub(super) fn has_lost(&mut self) -> bool {
-        let work = self.work.get_mut();
-        let is_open = work.moment.is_none();
-        if let Some(draft) = work.draft.as_ref().filter(|_| is_open && work.lost.is_none()) {
-            at_work!(self, worker);
-            work.lost = worker.confirm(draft).err();
-        }
-        work.lost.is_some()
+        self.work.get_mut().lost.is_some()
     }
 
     /// Ends the transaction: makes what it has written visible, or says why not.
@@ -107,8 +101,7 @@ impl Transaction<'_> {
         work.release(self.store);
         let checks = match (self.options.isolation, tick) {
             (Isolation::Snapshot, Some(tick)) => Checks::WritesSince(tick),
-            (Isolation::Serializable, Some(_)) => Checks::Reads,
-            (_, None) => Checks::AllReads,
+            _ => Checks::Reads,
         };
         at_work!(self, worker);
         let outcome = worker.commit(draft, checks);

@@ -14,7 +14,7 @@ use crate::raw::component::Component;
 use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{HashState, Ordering, fence, watch};
+use crate::sync::{HashState, Ordering, fence, fence_behind_load, watch};
 use crate::tuning;
 
 /// What a transaction has seen of a key.
@@ -353,7 +353,13 @@ impl Descriptor {
             // SeqCst fence [SNAP-1]: the installs, the announcement and PREPARED stand before the clock. Mate: [SNAP-2].
             fence(Ordering::SeqCst);
         }
-        clock.now()
+        let tick = clock.now();
+        if rule::holds(Rule::FenceBehindClock) {
+            // SeqCst fence [SNAP-3]: the clock stands before what is read to validate, and before whatever is done by who sees the transaction
+            // committed. Mates: the fences of other writers [SNAP-1].
+            fence_behind_load();
+        }
+        tick
     }
 
     /// The component and the access that a number in an aborted status speaks of; no access if it is a scan.
@@ -366,10 +372,10 @@ impl Descriptor {
     }
 
     /// Compares what was read with what is committed; `Err` names an access that has changed, or, beyond them, a scan.
+    ///
+    /// The caller has seen the tick in the status, so it stands behind the fence [SNAP-3]: who installs later than is seen here reads a clock
+    /// that is not older.
     fn validate(&self, clock: &Clock) -> Result<(), usize> {
-        // SeqCst fence [SNAP-1]: the clock was read before the heads are. Its mates are the same fences of other writers: who installs
-        // later than is seen here reads a clock that is not older.
-        fence(Ordering::SeqCst);
         for (number, access) in self.accesses.iter().enumerate().skip(self.writes) {
             if !self.is_unchanged(access, clock) && rule::holds(Rule::ValidateReads) {
                 return Err(number);

@@ -15,8 +15,8 @@
 //! - **Install** (owner, or a helper who has marked the status as helped): each version over the head that it expects, in order. Another head
 //!   aborts. When all are in place → PREPARED.
 //! - **Decide** (anyone who sees PREPARED): move the clock past the ticks of replaced versions whose sequences are full, fence, read the
-//!   clock. → COMMITTED, or → VALIDATING.
-//! - **Validate** (anyone who sees VALIDATING): fence; compare what each slot holds with what was read. Another transaction's intent there is
+//!   clock, fence. → COMMITTED, or → VALIDATING.
+//! - **Validate** (anyone who sees VALIDATING): compare what each slot holds with what was read. Another transaction's intent there is
 //!   passed by if that one is ACTIVE. If it is further, it is decided first: it is helped, or aborted if it is the weaker of the two.
 //! - **Conclude** (owner): give each version its final stamp, or mark it as failed; note the slots; end the announcement; retire the
 //!   descriptor. Whoever meets an intent of a decided transaction gives it its stamp too, and touches no other version.
@@ -32,8 +32,8 @@
 //! # Why it is serializable
 //! Let all versions be in place and the tick *t* be read; then validation finds that what was read is what is committed. Versions do not return, so
 //! it was so when *t* was read: that is when the transaction happens. Take another writer of a key that it has read. If its version
-//! was installed before validation's fence, validation meets it: committed, so it aborts; or an intent. If not, the writer's own fence before
-//! its clock stands later, and its tick is at least *t*: it happens after. An intent of an ACTIVE transaction is the same case: that one will be
+//! was installed, and the writer's fence before its clock came, before the fence behind *t*, then validation meets it: committed, so it aborts; or an
+//! intent. If not, the writer's fence stands later, and its tick is at least *t*: it happens after. An intent of an ACTIVE transaction is the same case: that one will be
 //! PREPARED, fence, and meet all intents of ours if it validates.
 //!
 //! *Scans:* a key that a scan could not meet, for it had no slot, is counted by its component before its first version is installed. A scan

@@ -8,9 +8,11 @@
 //! After each key that it reads, it looks again at those that it has read before. Versions do not return: if they are what they were, they
 //! were so when the last key was read. Else it has *lost*, and begins again.
 //!
-//! That orders it after what it has seen. Two that only read, and each see a write that the other does not, would still pass: nothing orders
-//! writers of different keys. So one that ends without a commit looks once more behind a fence. Of two such fences one comes first; whoever
-//! stands behind the other sees what was read before it. A commit needs no such look: it compares behind a fence of its own.
+//! # Why that is enough
+//! Writes have [one order](crate::raw::chain), and whoever sees one of them sees all that come before it. Let *w* be the last one, in that order, of the
+//! versions that it has read. Every other key was read, or looked at again, after *w* was seen: what came before *w* would have been met. So
+//! each version that it has read was what its key held just after *w*: that is when the transaction happens. Who comes later has seen *w* too, or what
+//! came before, and sees no less. So one that only reads ends as it is. One that writes has it compared once more when it commits.
 //!
 //! # When it does not stay open
 //! Each look costs as many as there are keys. With more than a few of them, for a scan, or outside its pin, a transaction takes a moment
@@ -22,7 +24,6 @@ use crate::raw::commit::owner::Lost;
 use crate::raw::engine::Worker;
 use crate::raw::slot::Head;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{Ordering, fence};
 use crate::tuning;
 
 impl Descriptor {
@@ -46,37 +47,21 @@ impl<'g> Worker<'g> {
         }
         if before == Seen::Nothing
             && rule::holds(Rule::LookAgain)
-            && let Some(changed) = self.changed(draft, |other| other != number)
+            && let Some(changed) = self.changed(draft, number)
         {
             return Err(self.lost(draft, changed));
         }
         Ok(if let chain::Latest::Version(newest) = latest { Some(newest.version) } else { None })
     }
 
-    /// An access that holds something else by now than what was read, of those that are looked at.
+    /// An access that holds something else by now than what was read, of those besides the one with this number.
     #[inline]
-    fn changed(&self, draft: &Descriptor, looks_at: impl Fn(usize) -> bool) -> Option<usize> {
+    fn changed(&self, draft: &Descriptor, besides: usize) -> Option<usize> {
         let is_other = |access: &Access| Seen::of(chain::read(access.slot(), &self.engine.clock)) != Some(access.seen);
         let mut reads = draft.accesses().iter().enumerate();
         reads.find_map(|(number, access)| {
-            (access.seen != Seen::Nothing && looks_at(number) && is_other(access)).then_some(number)
+            (access.seen != Seen::Nothing && number != besides && is_other(access)).then_some(number)
         })
-    }
-
-    /// Whether all that an open transaction has read is of one moment, for one that ends without a commit.
-    pub(crate) fn confirm(&self, draft: &Descriptor) -> Result<(), Lost> {
-        if draft.accesses().iter().filter(|access| access.seen != Seen::Nothing).nth(1).is_none() {
-            return Ok(());
-        }
-        // SeqCst fence [OPEN-1]: what was read stands before the last look. Mates: the same fences of other transactions, and those of writers
-        // [SNAP-1].
-        fence(Ordering::SeqCst);
-        let moved = || draft.accesses().iter().position(|access| !access.is_in_place());
-        // The generation after the head, as a handle does.
-        match self.changed(draft, |_| true).or_else(moved) {
-            Some(number) => Err(self.lost(draft, number)),
-            None => Ok(()),
-        }
     }
 
     /// Whether all that was read is what is seen at a tick, which a moment holds still.

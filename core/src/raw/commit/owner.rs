@@ -18,10 +18,8 @@ use crate::sync::rule::{self, Rule};
 /// What a commit compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checks {
-    /// All that was read must be what is committed; if nothing is written, nothing.
+    /// All that was read must be what is committed; if nothing is written, nothing: what was read is of one moment.
     Reads,
-    /// As [`Reads`](Self::Reads), also if nothing is written: what was read was of no moment that was held still.
-    AllReads,
     /// What is written must not have changed after this tick.
     WritesSince(u64),
 }
@@ -69,11 +67,6 @@ impl<'g> Worker<'g> {
                 return Err(lost);
             }
             match draft.writes() {
-                [] if checks == Checks::AllReads => {
-                    let confirmed = self.confirm(&draft);
-                    self.discard(draft);
-                    return confirmed;
-                }
                 [] => {}
                 [write] if !draft.validates() => {
                     if !self.replace_one(*write) {
@@ -142,7 +135,7 @@ impl<'g> Worker<'g> {
                 Latest::Version(newest) => (newest.address(), Some(newest.stamp), !newest.version.is_tombstone()),
             };
             let is_as_seen = match checks {
-                Checks::Reads | Checks::AllReads => match write.seen {
+                Checks::Reads => match write.seen {
                     Seen::Nothing => true,
                     Seen::Empty => replaced.is_none(),
                     Seen::Version(stamp) => replaced == Some(stamp),
