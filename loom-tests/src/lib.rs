@@ -9,6 +9,8 @@
 
 #![cfg(loom)]
 
+pub mod log;
+
 use std::process::{self, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,6 +4,7 @@
 
 use stillpoint::internals::{collect_garbage, move_era};
 use stillpoint::{Map, Store};
+use stillpoint_loom_tests::log::{LOST as LOST_NOTE, Log};
 use stillpoint_loom_tests::{explore, join, spawn, twin};
 
 const KEY: u64 = 1;
@@ -174,3 +175,53 @@ fn a_snapshot_passes_by_what_was_left() {
 }
 
 twin!(met_when_left_for_those_only_who_see_it: a_snapshot_passes_by_what_was_left without LeftForPassers, UNDER_A_READER);
+
+/// A room that is freed between the newest version and one that a snapshot sees, and that lies elsewhere; beside a reader of what is in it.
+#[test]
+fn a_room_freed_in_the_middle_is_taken_when_it_can_be_met_no_more() {
+    explore(2, || {
+        let (store, map) = store_with_rooms();
+        // The third finds no room that is safe.
+        (1..=3).for_each(|value| _ = map.pin().put(KEY, value));
+        let still = store.snapshot();
+        pass_eras(&store);
+        map.pin().put(KEY, 4);
+        let reader = spawn({
+            let map = map.clone();
+            move || {
+                let pin = map.pin();
+                assert!(matches!(pin.get(&KEY), Some(4..=6)), "a reader sees what nobody wrote");
+            }
+        });
+        map.pin().put(KEY, 5);
+        map.pin().put(KEY, 6);
+        join(reader);
+        assert_eq!(still.get(&map, &KEY), Some(&3), "{LOST}");
+    });
+}
+
+twin!(taken_in_the_middle_under_a_reader:
+    a_room_freed_in_the_middle_is_taken_when_it_can_be_met_no_more without RoomWhenSafe, UNDER_A_READER);
+
+/// A value that is written in place of another one, and a cut beside it.
+#[test]
+fn what_is_written_in_place_is_in_the_first_cut_that_shows_it() {
+    explore(2, || {
+        let (store, map) = store_with_rooms();
+        map.pin().put(KEY, 1);
+        let mut log = Log::begin(&store, &map);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 2)
+        });
+        let cut = log.cut();
+        let written = join(writer);
+        log.keep(cut);
+        log.end(&[written]);
+    });
+}
+
+twin!(lost_in_place_without_announcing:
+    what_is_written_in_place_is_in_the_first_cut_that_shows_it without AnnounceBeforeInstall, LOST_NOTE);
+twin!(lost_in_place_when_noted_before_the_install:
+    what_is_written_in_place_is_in_the_first_cut_that_shows_it without NoteAfterStamp, LOST_NOTE);
