@@ -121,8 +121,8 @@ fn a_stalled_pruner_cannot_set_the_word_of_the_next_owner() {
     });
 }
 
-twin!(past_when_pending_carries_no_clock:
-    a_stalled_pruner_cannot_set_the_word_of_the_next_owner without PendingCarriesClock, PAST);
+twin!(past_when_pending_repeats:
+    a_stalled_pruner_cannot_set_the_word_of_the_next_owner without PendingNeverRepeats, PAST);
 
 /// Two writers of one key, both of which prune its chain.
 #[test]

@@ -1,22 +1,23 @@
 //! The registry of live snapshots: who must still see what.
 //!
 //! # Words and states
-//! A word goes EMPTY → PENDING(*c*) → SET(*s*) → EMPTY. *c* is the clock read before announcing, so that no PENDING repeats in
-//! one word; *s* is the snapshot's tick.
+//! A word goes EMPTY(*e*) → PENDING(*e*) → SET(*s*) → EMPTY(*s*). *s* is the snapshot's tick, and *e* that of the one before it in the same
+//! word, or zero. The clock is past *e*, so *s* is greater, and no PENDING repeats in one word.
 //!
-//! - **Owner**: read the clock as *c*; EMPTY → PENDING(*c*); fence; read the clock as *s*; PENDING(*c*) → SET(*s*), or use the
-//!   *s* that a pruner has set; move the clock past *s*; return.
-//! - **Pruner**: read the clock as *v*; fence; scan the words. One that is PENDING(*c*) it sets itself, to the clock read after
+//! - **Owner**: EMPTY(*e*) → PENDING(*e*); fence; read the clock as *s*; PENDING(*e*) → SET(*s*), or use the *s* that a pruner has set; move the
+//!   clock past *s*; return.
+//! - **Pruner**: read the clock as *v*; fence; scan the words. One that is PENDING(*e*) it sets itself, to the clock read after
 //!   it saw it.
-//! - **Release**: SET(*s*) → EMPTY. The clock is past *s* ≥ *c* by then.
+//! - **Release**: SET(*s*) → EMPTY(*s*). The clock is past *s* by then.
 //!
 //! # Why a view of clock *v* may judge what was replaced at or before *v*
 //! A snapshot either was announced before the scan's fence, or was not.
 //! - If it was, the scan saw its word: with *s* in it, or PENDING, and then one of the two set *s* and both use that.
 //! - If it was not, its fence stands after the scan's, and it reads a clock of at least *v*: it sees the newer version.
 //!
-//! *Why PENDING carries a clock:* a pruner that stalls between reading PENDING and setting it must fail against the word's next
-//! owner. Without a clock in it, it would give that owner a snapshot of the past.
+//! *Why PENDING never repeats:* a pruner that stalls between reading PENDING and setting it must fail against the word's next
+//! owner. Else it would give that owner a snapshot of the past. *Why not the clock instead of* e: it would be read before announcing, and may stay
+//! what it was while another owner comes and goes in the word.
 
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -32,7 +33,9 @@ use crate::tuning::REGISTRY_BLOCK;
 /// A registry word's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
-    Empty,
+    /// Free, with the tick of the last snapshot that was here.
+    Empty(u64),
+    /// Announced, with the same.
     Pending(u64),
     Set(u64),
 }
@@ -40,15 +43,15 @@ enum Word {
 impl Word {
     const fn pack(self) -> u64 {
         match self {
-            Self::Empty => 0,
-            Self::Pending(clock) => clock << 2 | 1,
+            Self::Empty(last) => last << 2,
+            Self::Pending(last) => last << 2 | 1,
             Self::Set(tick) => tick << 2 | 2,
         }
     }
 
     const fn unpack(word: u64) -> Self {
         match word & 0b11 {
-            0 => Self::Empty,
+            0 => Self::Empty(word >> 2),
             1 => Self::Pending(word >> 2),
             _ => Self::Set(word >> 2),
         }
@@ -75,7 +78,7 @@ impl Block {
 
 impl Entry {
     fn new() -> Self {
-        Self { word: AtomicU64::new(Word::Empty.pack()), taken: Moment::default() }
+        Self { word: AtomicU64::new(Word::Empty(0).pack()), taken: Moment::default() }
     }
 }
 
@@ -151,7 +154,7 @@ impl Registry {
 
     /// Takes a snapshot. Lock-free; allocates only when there are more live snapshots than ever before.
     pub(crate) fn take(&self, clock: &Clock) -> Registered {
-        let (entry, pending) = self.announce(clock);
+        let (entry, pending) = self.announce();
         entry.taken.set_now();
         let word = &entry.word;
         if rule::holds(Rule::FenceAfterPending) {
@@ -180,24 +183,19 @@ impl Registry {
         Registered { entry, tick }
     }
 
-    fn announce(&self, clock: &Clock) -> (&Entry, Word) {
+    fn announce(&self) -> (&Entry, Word) {
         let mut block = &self.first;
         let mut before = 0;
         loop {
             for (index, entry) in block.words.iter().enumerate() {
                 let word = &entry.word;
                 // Relaxed: a hint; the compare-and-swap decides.
-                if Word::unpack(word.load(Ordering::Relaxed)) != Word::Empty {
-                    continue;
-                }
-                let carried = if rule::holds(Rule::PendingCarriesClock) { clock.now() } else { 0 };
-                let pending = Word::Pending(carried);
-                // AcqRel [WORD-1]: Acquire of the last owner's Release [WORD-2], so that the clock read above is past
-                // what that one carried.
-                if word
-                    .compare_exchange(Word::Empty.pack(), pending.pack(), Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
-                {
+                let seen = word.load(Ordering::Relaxed);
+                let Word::Empty(last) = Word::unpack(seen) else { continue };
+                let pending = Word::Pending(if rule::holds(Rule::PendingNeverRepeats) { last } else { 0 });
+                // AcqRel [WORD-1]: Acquire of the last owner's Release [WORD-2], so that the clock is read past that one's tick, by the
+                // owner and by whoever meets PENDING.
+                if word.compare_exchange(seen, pending.pack(), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                     // Relaxed: ordered against a scan by the fence [SNAP-2] that follows.
                     if self.used.load(Ordering::Relaxed) < before + index + 1 {
                         self.used.fetch_max(before + index + 1, Ordering::Relaxed);
@@ -236,7 +234,7 @@ impl Registry {
         while let Some(looked) = block {
             for entry in &looked.words {
                 // Relaxed: for people to look at.
-                if Word::unpack(entry.word.load(Ordering::Relaxed)) != Word::Empty {
+                if !matches!(Word::unpack(entry.word.load(Ordering::Relaxed)), Word::Empty(_)) {
                     oldest = oldest.max(Some(entry.taken.elapsed()));
                 }
             }
@@ -252,7 +250,7 @@ impl Registry {
         // SAFETY: words live as long as the registry, to which the caller's store leads.
         let word = &unsafe { &*registered.entry }.word;
         // Release [WORD-2]: the reads at the snapshot stand before whatever is pruned after it.
-        word.store(Word::Empty.pack(), Ordering::Release);
+        word.store(Word::Empty(registered.tick).pack(), Ordering::Release);
     }
 
     /// Sees which snapshots are live, setting those that are not yet.
@@ -308,14 +306,14 @@ impl Registry {
 
     fn settle(word: &AtomicU64, clock: &Clock) -> Option<u64> {
         // Acquire [WORD-3]: with Release [WORD-2]: an empty word's last owner has done its reads; and with AcqRel [WORD-1],
-        // the clock below is not older than what PENDING carries.
+        // the clock below is past what PENDING carries.
         let mut found = word.load(Ordering::Acquire);
         loop {
             match Word::unpack(found) {
-                Word::Empty => return None,
+                Word::Empty(_) => return None,
                 Word::Set(tick) => return Some(tick),
-                Word::Pending(carried) => {
-                    let now = if rule::holds(Rule::PrunerReadsClock) { clock.now() } else { carried };
+                Word::Pending(last) => {
+                    let now = if rule::holds(Rule::PrunerReadsClock) { clock.now() } else { last };
                     // AcqRel [WORD-1]: from exactly this PENDING, else the word has another owner.
                     match word.compare_exchange(found, Word::Set(now).pack(), Ordering::AcqRel, Ordering::Acquire) {
                         Ok(_) => return Some(now),

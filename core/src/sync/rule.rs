@@ -22,8 +22,8 @@ pub enum Rule {
     FenceAfterPending,
     /// A fence stands between moving the clock past a snapshot and reading at it.
     FenceAfterClock,
-    /// PENDING carries a clock read before announcing, so that it never repeats in one word.
-    PendingCarriesClock,
+    /// PENDING carries the tick of the last snapshot in its word, so that it never repeats there.
+    PendingNeverRepeats,
     /// A pruner that meets PENDING sets the snapshot from a clock read after that, not from what PENDING carries.
     PrunerReadsClock,
     /// The clock is read before the registry's words are scanned.
