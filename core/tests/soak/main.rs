@@ -3,10 +3,15 @@
 //! A soak has laps. In a lap all roles work; at its end everybody goes, and what is left must be what is visible. Between laps
 //! neither values nor bytes may have grown; within a lap, what is in use may not climb. `STILLPOINT_SECONDS` says for how long,
 //! `STILLPOINT_SEED` with which seed. One test alone in its program: it counts the bytes of the whole process.
+//!
+//! What is resident grows for some minutes beyond what is counted, and then stays: that is glibc's. It has an arena for each of some threads, and
+//! what one thread allocates here another frees, so each arena keeps what it once needed at most. Two laps of twenty seconds end with 65 MiB resident,
+//! 35 under `MALLOC_ARENA_MAX=1`, with the same 11 counted.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod kept;
 mod roles;
 mod world;
 
@@ -87,6 +92,7 @@ fn lap(world: &World, seed: u64, time: Duration) -> Vec<Memory> {
         roles.push(scope.spawn(|| roles::keep_snapshots(world, seed + 10, &is_over)));
         roles.push(scope.spawn(|| roles::follow(world, seed + 11, &is_over)));
         roles.push(scope.spawn(|| roles::follow(world, seed + 12, &is_over)));
+        roles.push(scope.spawn(|| world.kept.read(seed + 13, &is_over)));
         let began = Instant::now();
         let mut looks = Vec::new();
         while began.elapsed() < time && !roles.iter().any(|role| role.is_finished()) {
@@ -124,9 +130,10 @@ fn laws_hold_and_memory_is_flat() {
         let (index, settled) = (world.index_bytes(), Memory::now(&world));
         after.push((ALLOCATOR.bytes() - index.cast_signed(), index, most));
         println!(
-            "lap {number}: {} values written, {} ticks; settled: {} KiB counted, of which {} are slots and tables",
+            "lap {number}: {} values written, {} ticks, {}; settled: {} KiB counted, of which {} are slots and tables",
             world.census.made() - began.1,
             world.store.tick() - began.0,
+            world.kept.figures(),
             settled.counted,
             index >> 10,
         );

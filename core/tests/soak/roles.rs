@@ -44,7 +44,8 @@ fn work(world: &World, seed: u64, steps: u64, is_over: &AtomicBool) {
             25..30 => pay_at_once(world, &mut random),
             30..50 => move_token(world, &mut random),
             50..55 => move_token_at_once(world, &mut random),
-            55..90 => crowd(world, &mut random, makes_grow),
+            55..80 => crowd(world, &mut random, makes_grow),
+            80..90 => world.kept.work(&mut random),
             90..98 => scratch(world, &mut random),
             98 => look(world, &mut random),
             _ if random.below(100) == 0 => guest(random.next()),
@@ -172,8 +173,11 @@ pub(crate) fn keep_snapshots(world: &World, seed: u64, is_over: &AtomicBool) {
     let mut kept = Vec::new();
     let mut paid = 0;
     while !is_over.load(Ordering::Relaxed) {
+        let raised = world.kept.raised();
         let still = world.store.snapshot();
         let account = world.account(&still);
+        assert!(world.kept.sum(&still) >= raised, "a snapshot shows what was there before it");
+        world.kept.look();
         assert!(account.paid >= paid, "a later snapshot shows less");
         paid = account.paid;
         // Most end soon, some last.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use stillpoint::{Map, Snapshot, Store};
 
+use super::kept::Kept;
 use super::support::counted::{Census, Counted};
 
 pub(crate) const ACCOUNTS: u64 = 64;
@@ -24,6 +25,7 @@ pub(crate) const WORKERS: u64 = 3;
 /// - *Tokens*: a token is taken out of one of two maps before it is put into one. So at any moment each is in one place at most.
 /// - *Crowd*: keys that come and go, by the thousand, so that the table grows and slots come again.
 /// - *Scratch*: what is cleared and retained from.
+/// - [*Kept*](Kept): what checks, keeps and refuses.
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) paid: Map<u64, Counted>,
@@ -31,6 +33,7 @@ pub(crate) struct World {
     pub(crate) tokens: [Map<u64, Counted>; 2],
     pub(crate) crowd: Map<String, Counted>,
     pub(crate) scratch: Map<u64, Counted>,
+    pub(crate) kept: Kept,
     /// Counts the values of all maps.
     pub(crate) census: Census,
     /// All payments that are done.
@@ -58,6 +61,7 @@ impl World {
             scratch: map("scratch"),
             crowd: store.map("crowd").expect("a fresh name"),
             moved: AtomicU64::new(0),
+            kept: Kept::new(&store, &census),
             store,
             census,
         };
@@ -114,13 +118,13 @@ impl World {
         self.crowd.pin().clear();
         self.scratch.pin().clear();
         assert_eq!((self.crowd.len(), self.scratch.len()), (0, 0));
-        let visible = (2 * ACCOUNTS + TOKENS).cast_signed();
+        let visible = (2 * ACCOUNTS + TOKENS + self.kept.settle(&self.store)).cast_signed();
         // A thread that was joined may not have left the store yet: its garbage comes when it does.
         let until = Instant::now() + Duration::from_secs(30);
         while self.store.maintain() || self.census.live() != visible && Instant::now() < until {
             thread::yield_now();
         }
-        assert_eq!(self.census.live(), visible, "only visible values are left");
+        assert_eq!(self.census.live(), visible, "only visible values are left: {:?}", self.store.stats());
         let stats = self.store.stats();
         assert_eq!((stats.live_snapshots, stats.slots_in_backlog), (0, 0), "{stats:?}");
     }
@@ -128,6 +132,7 @@ impl World {
     /// Bytes of slots and tables, which keep what they once needed.
     pub(crate) fn index_bytes(&self) -> usize {
         let numbered = [&self.paid, &self.received, &self.tokens[0], &self.tokens[1], &self.scratch];
-        numbered.map(Map::index_bytes).iter().sum::<usize>() + self.crowd.index_bytes()
+        let numbered = numbered.map(Map::index_bytes).iter().sum::<usize>();
+        numbered + self.crowd.index_bytes() + self.kept.index_bytes(&self.store)
     }
 }
