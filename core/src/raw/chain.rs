@@ -130,7 +130,8 @@ impl VersionHeader {
     }
 
     /// The address of what is below, or the chain's end.
-    fn link(&self) -> *mut VersionHeader {
+    #[inline]
+    pub(super) fn link(&self) -> *mut VersionHeader {
         // Acquire [PREV-2]: with Release [PREV-1] in `splice`, and HEAD-1 for the first value.
         self.prev.load(Ordering::Acquire).map_addr(|address| address & !MARKS)
     }
@@ -150,7 +151,8 @@ impl VersionHeader {
     }
 
     /// Takes what is directly below out of the chain, and leaves its tag at the chain's end. Only for the slot's pruner.
-    fn splice(&self, below: &VersionHeader, tag: u64) {
+    #[inline]
+    pub(super) fn splice(&self, below: &VersionHeader, tag: u64) {
         let next = below.link();
         match tag_of(next) {
             Some(newest) => self.link_to(end(newest.max(tag))),
@@ -178,7 +180,8 @@ impl VersionHeader {
             version = below;
         }
         let newest = version.end_tag().unwrap_or(0);
-        version.link_to(end(newest.max(tag)));
+        let left = version.link().addr() & LEFT;
+        version.link_to(end(newest.max(tag)).map_addr(|address| address | left));
     }
 
     /// Leaves this version, the last of its chain, which was replaced by a final one, to the next writer of its room, who may take it once
@@ -195,12 +198,6 @@ impl VersionHeader {
     pub(crate) fn left_with(&self) -> Option<u64> {
         let link = self.link();
         tag_of(link).filter(|_| link.addr() & LEFT != 0)
-    }
-
-    /// Whether this one stands directly below.
-    #[inline]
-    pub(crate) fn stands_over(&self, below: *const VersionHeader) -> bool {
-        ptr::eq(self.link(), below)
     }
 
     /// Cuts the chain off below this version, which stands directly over the chain's last one. Only for the slot's pruner.

@@ -326,9 +326,26 @@ impl<'g> Worker<'g> {
         }
     }
 
+    /// As [`clean_up`](Self::clean_up), by who has the slot's right, of a component that keeps no history: hands the right back.
+    #[cold]
+    pub(super) fn clean_up_with_right(
+        &self,
+        component: &'g Component,
+        slot: &'g SlotHeader,
+        version: &VersionHeader,
+        stamp: Stamp,
+    ) {
+        let mut pruning = Pruning::new(*self, component, slot);
+        let pruned = pruning.prune_with_right(tuning::PRUNE_LOOKS);
+        pruning.wait(pruned, version, stamp);
+        if pruning.has_filled_a_block {
+            self.work_off(tuning::BACKLOG_STEP);
+        }
+    }
+
     /// Counts a version that lies outside of its slot.
     #[inline]
-    fn count_version(&self, component: &Component) {
+    pub(super) fn count_version(&self, component: &Component) {
         self.record.tally.version_bytes_in.add(component.version_bytes as u64);
         self.count_growth(component.version_bytes);
     }

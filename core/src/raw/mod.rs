@@ -24,6 +24,7 @@ pub(crate) mod record;
 pub(crate) mod recorded;
 pub(crate) mod registry;
 mod revisit;
+pub(crate) mod rewrite;
 pub(crate) mod rooms;
 pub(crate) mod session;
 pub(crate) mod shelf;

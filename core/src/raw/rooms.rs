@@ -14,8 +14,8 @@
 //!   the right back. A version that could not be installed is forgotten.
 //! - **Free** (pinned, with the right): tag = the era read under this pin, + 1; unlink the version, and leave the tag at the chain's end.
 //! - **Leave** (pinned, with the right, below a version that is final): the same tag, and the version stays: it is the chain's end.
-//! - **Take over** (pinned, with the right): unlink the version that was left directly below the newest one, if its tag is safe, and no live snapshot
-//!   is older than the newest one's tick. Its room is free, and safe.
+//! - **Take over** (pinned, with the right): unlink the version that was left directly below the newest one, if no live snapshot is older than the
+//!   newest one's tick; the tag is that with which it was left.
 //!
 //! # Why a room that is not in the chain is free
 //! Rooms come into chains and leave them with the right only. What others do to a chain meanwhile, they do with versions from elsewhere, at the
@@ -36,7 +36,7 @@
 //! # Why what was left needs no watch
 //! An entry of the backlog would have to be written, and to bring the slot near once more when the snapshot ends; and no memory would come of it, since
 //! the room is the slot's. Who can use it is the next writer of the key, and he is here. So a write beside snapshots costs what it costs without: it
-//! does not even look whether its victim is seen. Only a removal watches what lies below it, for it is to be purged when that has gone.
+//! does not even look whether what it replaces is seen. Only a removal watches what lies below it, for it is to be purged when that has gone.
 //!
 //! # Why nobody meets what is written over what was left
 //! A reader comes upon the version that was left in three ways.
@@ -49,7 +49,7 @@
 
 use std::ptr;
 
-use crate::raw::chain::{Newest, VersionHeader};
+use crate::raw::chain::VersionHeader;
 use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::slot::{Head, SlotHeader};
@@ -120,7 +120,7 @@ impl RoomLayout {
 
     /// The address of a room.
     #[inline]
-    fn room(self, slot: &SlotHeader, room: usize) -> *mut VersionHeader {
+    pub(super) fn room(self, slot: &SlotHeader, room: usize) -> *mut VersionHeader {
         // The arena has exposed its memory: a reference to a slot's head gives no right to write what lies behind it.
         ptr::with_exposed_provenance_mut(ptr::from_ref(slot).addr() + self.at + room * self.size)
     }
@@ -130,6 +130,14 @@ impl RoomLayout {
     pub(crate) fn first(self, slot: &SlotHeader) -> Option<&VersionHeader> {
         // SAFETY: a room has a header from its slot's beginning, of atomics, which is never overwritten.
         (self.size > 0).then(|| unsafe { &*self.room(slot, 0) })
+    }
+
+    /// The header of the room in which the version lies that stands directly below one, if it lies in one.
+    #[inline]
+    pub(super) fn below<'g>(self, slot: &SlotHeader, version: &VersionHeader) -> Option<&'g VersionHeader> {
+        let room = self.room_of(slot, version.link())?;
+        // SAFETY: as in `first`.
+        Some(unsafe { &*self.room(slot, room) })
     }
 
     /// Whether a version lies in a room of the slot.
@@ -218,105 +226,8 @@ impl<'g> Worker<'g> {
     }
 
     #[inline]
-    fn is_safe(&self, tag: u64) -> bool {
+    pub(super) fn is_safe(&self, tag: u64) -> bool {
         tag <= self.engine.eras.safe() || !rule::holds(Rule::RoomWhenSafe)
-    }
-
-    /// Replaces a value that lies in one room of its slot by a value in the other one, if that is free or was left: what a write of a small
-    /// value nearly always is. As [`replace`](Self::replace), with everything about it.
-    ///
-    /// Gives the value back if it is not so simple, or the head has changed: then nothing was done.
-    ///
-    /// # Safety
-    /// `seen` was met in the slot under this worker's pin, and both are of the component, whose values are of type `V`.
-    #[inline]
-    pub(crate) unsafe fn rewrite<V>(
-        &self,
-        component: &'g Component,
-        slot: &'g SlotHeader,
-        seen: Newest<'g>,
-        value: V,
-    ) -> Result<(Stamp, &'g V), V> {
-        let rooms = component.rooms;
-        let Some(room) = rooms.room_of(slot, seen.version) else { return Err(value) };
-        let new = rooms.room(slot, 1 - room);
-        // A hint, so that a key which changes too fast for its rooms does not pay for the right.
-        if !self.is_free_beside(seen, new) {
-            return Err(value);
-        }
-        // SAFETY: as in `first`: there is a room.
-        let right = unsafe { &*rooms.room(slot, 0) };
-        if rule::holds(Rule::RoomWithRight) && !right.try_right() {
-            return Err(value);
-        }
-        // With the right: if the head is what was seen, what is below it says whether the other room is free.
-        if slot.head().0 != seen.address() || !self.is_free_beside(seen, new) {
-            right.hand_back();
-            return Err(value);
-        }
-        if seen.version.stands_over(new) {
-            self.take_over(seen.version, new);
-        }
-        watch::reused(new);
-        // SAFETY: a room for such values, which nobody can meet, and the caller's by the right.
-        unsafe { VersionNode::write(new, Some(value), Stamp::UNDECIDED, seen.address()) };
-        // SAFETY: just written; reclaimed, if it is replaced, only when no pin is left that was there.
-        let version = unsafe { &*new };
-        let installed = self.install(slot, seen.address(), Some(seen.stamp), version, Stamp::UNDECIDED);
-        let Some(stamp) = installed else {
-            watch::given_back(new);
-            // SAFETY: written just now, with a value, and not installed.
-            let value = unsafe { ptr::read(VersionNode::value_there(version)) };
-            right.hand_back();
-            return Err(value);
-        };
-        self.record.clear();
-        if seen.stamp.tick() == stamp.tick() {
-            version.cut(self.engine.eras.tag_ahead());
-            self.count_freed_room(seen.address());
-        } else {
-            seen.version.leave(self.engine.eras.tag_ahead());
-            self.count_left_room();
-        }
-        right.hand_back();
-        // SAFETY: of this type, with a value, and not reclaimed under this pin.
-        Ok((stamp, unsafe { VersionNode::value_there(version) }))
-    }
-
-    /// Whether the room beside that of the newest version is free: no version is in it, or one that was left and that nobody meets any more.
-    #[inline]
-    fn is_free_beside(&self, seen: Newest<'g>, other: *const VersionHeader) -> bool {
-        if let Some(tag) = seen.version.end_tag() {
-            return self.is_safe(tag);
-        }
-        // SAFETY: as in `first`: there is a room.
-        let left = unsafe { &*other };
-        seen.version.stands_over(left)
-            && left.left_with().is_some_and(|tag| self.is_safe(tag))
-            && self.is_passed(left, seen.stamp.tick())
-    }
-
-    /// Whether every live snapshot sees what stands over a version that was left, with this tick, or something newer.
-    #[inline]
-    fn is_passed(&self, left: &VersionHeader, until: u64) -> bool {
-        if !rule::holds(Rule::PruneChecksSnapshots) {
-            return true;
-        }
-        if !rule::holds(Rule::LeftForPassers) {
-            return self.witness(left.stamp().tick(), until).is_none();
-        }
-        self.is_below_snapshots(until)
-    }
-
-    /// Takes the version out of the chain that was left in a room below the newest one: it is met no more.
-    #[inline]
-    fn take_over(&self, newest: &VersionHeader, left: *const VersionHeader) {
-        // SAFETY: as in `first`: there is a room.
-        let tag = unsafe { &*left }.left_with();
-        debug_assert!(tag.is_some_and(|tag| self.is_safe(tag)));
-        newest.cut(tag.unwrap_or(0));
-        self.record.tally.unlinked.add(1);
-        watch::unlinked(left);
     }
 
     /// Retires a version that the caller, who has the right to the slot, has just unlinked: counts its room, or leaves it to be reclaimed.
@@ -344,7 +255,7 @@ impl<'g> Worker<'g> {
 
     /// Counts a room that will be free when the eras have moved on: so that they do.
     #[inline(always)]
-    fn count_left_room(&self) {
+    pub(super) fn count_left_room(&self) {
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe { self.record.with_owned(|owned| owned.retired.count_freed_room()) };
     }

@@ -17,7 +17,7 @@ pub(crate) struct Model {
 }
 
 /// The models that a file's protocols are tried by, first of all.
-const CONCERNED: [(&str, &[&str]); 32] = [
+const CONCERNED: [(&str, &[&str]); 33] = [
     ("commit/status.rs", &["transactions"]),
     ("commit/descriptor.rs", &["transactions"]),
     ("commit/owner.rs", &["transactions"]),
@@ -25,6 +25,7 @@ const CONCERNED: [(&str, &[&str]); 32] = [
     ("commit/failed.rs", &["transactions"]),
     ("unread.rs", &["every_change"]),
     ("rooms.rs", &["rooms"]),
+    ("rewrite.rs", &["rooms"]),
     ("waiters.rs", &["waiting", "feeds"]),
     ("revisit.rs", &["purge", "pruning", "ttl"]),
     ("pruning.rs", &["pruning"]),
