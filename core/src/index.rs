@@ -115,6 +115,9 @@ pub(crate) trait FindBy<K, Q: ?Sized>: Find<K> {
 
     /// As [`find`](Self::find), for who is going to write it.
     fn find_to_write<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader>;
+
+    /// As [`find`](Self::find), for a transaction, which remembers the slot's generation.
+    fn find_to_remember<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader>;
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> Find<K> for Hashed {
@@ -161,6 +164,15 @@ where
     #[inline]
     fn find_to_write<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
         find_hashed_to_write::<K, Q>(component, self.hash(key), key)
+    }
+
+    #[inline]
+    fn find_to_remember<'g>(&self, component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
+        component.table.find(self.hash(key), |slot| {
+            component.prefetch_side(slot);
+            // SAFETY: as in `find_hashed`.
+            unsafe { Slot::<K>::key(slot) }.borrow() == key
+        })
     }
 }
 
@@ -278,6 +290,11 @@ where
 
     #[inline]
     fn find_to_write<'g>(&self, _component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
+        self.index.find(key)
+    }
+
+    #[inline]
+    fn find_to_remember<'g>(&self, _component: &'g Component, key: &Q) -> Option<&'g SlotHeader> {
         self.index.find(key)
     }
 }

@@ -225,8 +225,14 @@ impl Component {
     #[inline]
     pub(crate) fn prefetch_to_write(&self, slot: &SlotHeader) {
         if self.rooms.is_none() {
-            self.arena.prefetch_side(slot);
+            self.prefetch_side(slot);
         }
+    }
+
+    /// Asks for what of a slot lies beside it to be brought near.
+    #[inline]
+    pub(crate) fn prefetch_side(&self, slot: &SlotHeader) {
+        self.arena.prefetch_side(slot);
     }
 
     /// Makes a slot for a key, which is not yet published. The caller is pinned.

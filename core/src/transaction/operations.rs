@@ -409,8 +409,7 @@ where
     I: Lookup<K, Q>,
     Q: ToOwned<Owned = K> + ?Sized,
 {
-    // What it reads it will look at again, and what it writes it will prune.
-    let found = map.index().find_to_write(map.component(), key);
+    let found = map.index().find_to_remember(map.component(), key);
     usable(map, worker, found.unwrap_or_else(|| map.index().slot_for(map.component(), worker, key.to_owned())))
 }
 

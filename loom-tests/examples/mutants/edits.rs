@@ -233,10 +233,5 @@ pub(crate) const EDITS: &[Edit] = &[
         "seen.version.leave(0);",
         "a version is left without a tag",
     ),
-    edit(
-        "rewrite.rs",
-        "!self.is_passed(below, seen.stamp.tick())",
-        "false",
-        "what a snapshot sees is taken over",
-    ),
+    edit("rewrite.rs", "!self.is_passed(below, seen.stamp.tick())", "false", "what a snapshot sees is taken over"),
 ];
