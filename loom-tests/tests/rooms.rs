@@ -124,6 +124,30 @@ fn what_a_snapshot_sees_is_not_written_over() {
 twin!(lost_when_written_over_without_a_look_at_snapshots:
     what_a_snapshot_sees_is_not_written_over without PruneChecksSnapshots, LENT);
 
+/// As above, of a key that changes faster than rooms get free: its versions lie elsewhere, over what the snapshot sees, and are taken out there.
+#[test]
+fn what_a_snapshot_sees_stays_below_a_key_that_changes_fast() {
+    explore(2, || {
+        let (store, map) = store_with_rooms();
+        map.pin().put(KEY, 1);
+        let reader = spawn({
+            let (store, map) = (store.clone(), map.clone());
+            move || {
+                let still = store.snapshot();
+                let first = still.get(&map, &KEY).copied();
+                assert!(matches!(first, Some(1..=4)), "{LOST}");
+                assert_eq!(still.get(&map, &KEY).copied(), first, "{LOST}");
+            }
+        });
+        (2..=4).for_each(|value| _ = map.pin().put(KEY, value));
+        join(reader);
+        assert_eq!(map.pin().get(&KEY), Some(&4), "a write is lost in a room");
+    });
+}
+
+twin!(lost_below_when_written_without_a_look_at_snapshots:
+    what_a_snapshot_sees_stays_below_a_key_that_changes_fast without PruneChecksSnapshots, LENT);
+
 /// A reader beside a writer that leaves what it replaces, since time passes, and then has a use for its room; and a thread that moves the era.
 #[test]
 fn a_room_that_was_left_is_taken_when_it_can_be_met_no_more() {
