@@ -40,6 +40,9 @@ pub(crate) struct Owned {
     pub(crate) is_sweeping: bool,
     /// Bytes that the thread has brought in since it last looked at the store's load.
     pub(crate) grown: usize,
+    /// Blocks of the backlog in a row that the thread has looked at and found none of them ready, and the mark of the view by which.
+    pub(crate) passed_by: usize,
+    pub(crate) passed_by_in: u64,
     tail: Option<ptr::NonNull<Segment>>,
 }
 

@@ -141,6 +141,11 @@ impl LiveView {
         self.floor
     }
 
+    /// A number that most probably is another one in a view that shows something else.
+    pub(crate) fn mark(&self) -> u64 {
+        self.ticks.iter().fold(self.clock, |mark, tick| mark.rotate_left(7) ^ tick)
+    }
+
     /// How many snapshots were live.
     pub(crate) fn len(&self) -> usize {
         self.ticks.len()

@@ -1,6 +1,6 @@
 //! A worker at the backlog: slots are left there, and are looked at again when they may have what they waited for: pruned, or purged.
 
-use std::ptr;
+use std::{mem, ptr};
 
 use crate::raw::backlog::{Waiting, WaitsFor};
 use crate::raw::chain::{Latest, Pruned, VersionHeader};
@@ -49,19 +49,23 @@ impl<'g> Worker<'g> {
     }
 
     /// Looks again at some blocks of slots; returns how many slots had what they waited for.
+    ///
+    /// Once the thread has looked at as many in a row as there are, and found none that is ready, it looks at one each time, until that is, or a
+    /// snapshot has come or gone.
     pub(crate) fn work_off(&self, blocks: usize) -> usize {
-        self.work_off_within(blocks, tuning::BACKLOG_LOOKS)
+        self.work_off_within(blocks, None)
     }
 
-    /// As [`work_off`](Self::work_off), and passes by no more than so many blocks that are not ready.
-    fn work_off_within(&self, blocks: usize, looks: usize) -> usize {
+    /// As [`work_off`](Self::work_off), and passes by no more than so many blocks that are not ready, if that is said.
+    fn work_off_within(&self, blocks: usize, looks: Option<usize>) -> usize {
         if self.engine.backlog.len() == 0 || self.is_sweeping() {
             return 0;
         }
         // Before a block is taken: it asks the user's source.
         let now = self.engine.time_to_forget();
         let view = self.engine.registry.view(&self.engine.clock);
-        let (mut done, mut served) = (0, 0);
+        let looks = looks.unwrap_or_else(|| self.looks_worth_while(&view));
+        let (mut done, mut served, mut passed) = (0, 0, 0);
         for _ in 0..looks {
             if done == blocks {
                 break;
@@ -73,6 +77,7 @@ impl<'g> Worker<'g> {
             }
             if !block.is_ready(|tick| !view.has_ended(tick), self.purge_floor(), now) {
                 self.engine.backlog.push(block);
+                passed += 1;
                 continue;
             }
             done += 1;
@@ -80,7 +85,25 @@ impl<'g> Worker<'g> {
                 served += usize::from(self.look_again(waiting, &view) == Looked::Served);
             }
         }
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe {
+            self.record.with_owned(|owned| owned.passed_by = if done > 0 { 0 } else { owned.passed_by + passed });
+        }
         served
+    }
+
+    /// How many blocks a step may pass by, given which snapshots are live.
+    fn looks_worth_while(&self, view: &LiveView) -> usize {
+        let blocks = self.engine.backlog.blocks();
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe {
+            self.record.with_owned(|owned| {
+                if mem::replace(&mut owned.passed_by_in, view.mark()) != view.mark() {
+                    owned.passed_by = 0;
+                }
+                if owned.passed_by >= blocks.max(tuning::BACKLOG_LOOKS) { 1 } else { tuning::BACKLOG_LOOKS }
+            })
+        }
     }
 
     /// Moves the clock past the tick of tombstones that wait, if nobody else would.
@@ -246,7 +269,7 @@ impl<'g> Worker<'g> {
     pub(crate) fn work_off_thoroughly(&self, blocks: usize) -> usize {
         self.flush_backlog();
         // Twice: what is put back while the blocks in front are looked at stands before those that came in meanwhile.
-        self.work_off_within(blocks, 2 * self.engine.backlog.blocks())
+        self.work_off_within(blocks, Some(2 * self.engine.backlog.blocks()))
     }
 
     /// Hands the thread's partly filled block of the backlog to everybody.
