@@ -22,6 +22,7 @@ pub mod contender;
 pub mod deal;
 pub mod entries;
 pub mod memory;
+pub mod moves;
 pub mod race;
 pub mod workload;
 

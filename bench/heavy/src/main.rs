@@ -15,9 +15,10 @@ use std::time::Duration;
 use clap::Parser;
 use stillpoint_bench::compare::{Environment, Row, Table, take_turns};
 use stillpoint_bench::memory;
+use stillpoint_bench::moves::{Draws, Moves, Transacted};
 use stillpoint_bench::race::{Limit, race};
 
-use moves::{Moves, Stillpoint, SurrealMx};
+use moves::SurrealMx;
 
 /// Compares transactions with surrealmx's, by turns: medians of some rounds, and ratios taken round by round.
 #[derive(Debug, Parser)]
@@ -50,7 +51,7 @@ fn main() {
     let arguments = Arguments::parse();
     memory::touch(1 << 30);
     let contenders: Vec<_> =
-        SETTINGS.iter().map(|setting| (Stillpoint::holding(setting.keys), SurrealMx::holding(setting.keys))).collect();
+        SETTINGS.iter().map(|setting| (Transacted::holding(setting.keys), SurrealMx::holding(setting.keys))).collect();
     let rows: Vec<_> = SETTINGS
         .iter()
         .zip(&contenders)
@@ -78,11 +79,10 @@ fn main() {
 fn rate(contender: &impl Moves, setting: &Setting, arguments: &Arguments) -> f64 {
     let limit = Limit::Time(Duration::from_millis(arguments.round_ms));
     let outcome = race(setting.threads, limit, |thread| {
-        let mut draws = Draws(0x9E37_79B9_7F4A_7C15 ^ (thread as u64 + 1) << 7);
+        let mut draws = Draws::of(thread as u64);
         move |operations| {
             for _ in 0..operations {
-                let from = draws.below(setting.keys);
-                let to = (from + 1 + draws.below(setting.keys - 1)) % setting.keys;
+                let (from, to) = draws.pair(setting.keys);
                 contender.step(from, to);
             }
             operations
@@ -90,16 +90,4 @@ fn rate(contender: &impl Moves, setting: &Setting, arguments: &Arguments) -> f64
     });
     let rate = if arguments.on_core { outcome.rate_while_running() } else { outcome.rate() };
     rate / 1e6
-}
-
-/// xorshift64: the same numbers for both contenders.
-struct Draws(u64);
-
-impl Draws {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }

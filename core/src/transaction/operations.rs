@@ -102,7 +102,8 @@ impl<'s> Transaction<'s> {
         M: Writable<K, V, I>,
     {
         let mark = self.mark(map, None);
-        self.put_marked(map, key, value, mark).map_err(|refused| self.refuse(map, refused))
+        let written = self.put_where(map, (key, value), mark, |_, _, _| Ok(true));
+        written.map(drop).map_err(|refused| self.refuse(map, refused))
     }
 
     /// As [`put`](Self::put), for so long from now on: then the key expires.
@@ -145,10 +146,17 @@ impl<'s> Transaction<'s> {
         assert!(map.checks().expires(), "the keys of map {:?} do not expire", map.name());
         let now = self.store.engine().time.now();
         let mark = Mark { expires: now.saturating_add(millis_in(ttl)), ..Mark::NONE };
-        self.put_marked(map, key, value, mark)
+        self.put_where(map, (key, value), mark, |_, _, _| Ok(true)).map(drop)
     }
 
-    fn put_marked<K, V, I, M>(&mut self, map: &'s M, key: K, value: V, mark: Mark) -> Result<(), Refused<V>>
+    /// Writes a key, if what the transaction has of it is wanted so; else gives the value back.
+    fn put_where<K, V, I, M>(
+        &mut self,
+        map: &'s M,
+        (key, value): (K, V),
+        mark: Mark,
+        is_wanted: impl FnOnce(&Self, &Worker<'_>, &SlotHeader) -> Result<bool, TransactionError>,
+    ) -> Result<Option<V>, Refused<V>>
     where
         K: Clone + Send + Sync + 'static,
         V: Send + Sync + 'static,
@@ -161,7 +169,11 @@ impl<'s> Transaction<'s> {
         }
         at_work!(self, worker);
         let slot = usable(under, &worker, under.index().slot_for(under.component(), &worker, key));
-        self.write(map, &worker, slot, Some(value), mark)
+        match is_wanted(self, &worker, slot) {
+            Ok(true) => self.write(map, &worker, slot, Some(value), mark).map(|()| None),
+            Ok(false) => Ok(Some(value)),
+            Err(error) => Err(Refused::Transaction { error, value: Some(value) }),
+        }
     }
 
     /// Replaces the key's value by what the closure makes of it. Returns whether the key has one.
@@ -220,29 +232,10 @@ impl<'s> Transaction<'s> {
         I: Index<K>,
         M: Writable<K, V, I>,
     {
-        self.try_insert(map, key, value).map_err(|refused| self.refuse(map, refused))
-    }
-
-    fn try_insert<K, V, I, M>(&mut self, map: &'s M, key: K, value: V) -> Result<Option<V>, Refused<V>>
-    where
-        K: Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        I: Index<K>,
-        M: Writable<K, V, I>,
-    {
-        let under = map.map();
-        if let Err(error) = self.check(under) {
-            return Err(Refused::Transaction { error, value: Some(value) });
-        }
-        at_work!(self, worker);
-        let slot = usable(under, &worker, under.index().slot_for(under.component(), &worker, key));
-        match self.value(under, &worker, slot) {
-            Ok(Some(_)) => return Ok(Some(value)),
-            Ok(None) => {}
-            Err(error) => return Err(Refused::Transaction { error, value: Some(value) }),
-        }
         let mark = self.mark(map, None);
-        self.write(map, &worker, slot, Some(value), mark).map(|()| None)
+        let is_absent =
+            |tx: &Self, worker: &Worker<'_>, slot: &SlotHeader| Ok(tx.value(map.map(), worker, slot)?.is_none());
+        self.put_where(map, (key, value), mark, is_absent).map_err(|refused| self.refuse(map, refused))
     }
 
     /// Removes the key. Returns whether it had a value.
