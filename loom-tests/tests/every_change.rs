@@ -9,6 +9,7 @@ use stillpoint_loom_tests::{explore, join, spawn, twin};
 
 const KEY: u64 = 1;
 const MISSED: &str = "a change is missed in silence";
+const MISCOUNTED: &str = "what was missed is not counted exactly";
 const GONE: &str = "a change that is wanted has gone";
 
 /// A map that keeps every change, in a store whose time stands still.
@@ -84,6 +85,33 @@ fn who_resumes_is_told_all_or_knows_that_it_is_not() {
         }
     });
 }
+
+/// What is told, and what is said to be missed, is all that came after where the reader began: it begins beside a writer that moves the clock, and is
+/// given up by what comes later.
+#[test]
+fn what_was_missed_is_counted_from_where_the_reader_began() {
+    explore(1, || {
+        let store = Store::with_time(ManualTime::starting_at(UNIX_EPOCH));
+        let map = store.map_with("map", MapOptions::<u64, u64>::new().every_change(1)).expect("a fresh name");
+        let writer = spawn({
+            let (store, map) = (store.clone(), map.clone());
+            move || {
+                drop(store.snapshot());
+                map.pin().put(KEY, 1)
+            }
+        });
+        let mut subscriber = map.subscribe(Feed::every()).expect("it keeps every change");
+        let began = subscriber.cursor();
+        let first = join(writer);
+        let versions = [first, map.pin().put(KEY, 2), map.pin().put(KEY, 3)];
+        let lagged = subscriber.poll().expect_err(MISCOUNTED);
+        let missed = versions.iter().filter(|version| version.tick() > began.tick()).count() as u64;
+        assert_eq!((lagged.since, lagged.changes), (began, Some(missed)), "{MISCOUNTED}");
+    });
+}
+
+twin!(miscounted_when_a_reader_begins_behind_the_clock:
+    what_was_missed_is_counted_from_where_the_reader_began without BeginInTick, MISCOUNTED);
 
 twin!(missed_when_pruners_do_not_say_what_has_passed:
     who_resumes_is_told_all_or_knows_that_it_is_not without PassBeforeLook, MISSED);

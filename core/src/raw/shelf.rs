@@ -17,6 +17,7 @@ use crate::raw::era::Retired;
 use crate::raw::lineage::Recording;
 use crate::raw::slot::SlotHeader;
 use crate::raw::unread::{Bookmark, Mark, Unread};
+use crate::sync::rule::{self, Rule};
 use crate::sync::{Mutex, MutexGuard, Ordering, fence};
 use crate::tuning;
 
@@ -185,7 +186,7 @@ impl Shelf {
         }
         // SeqCst fence [UNREAD-2]: the bookmarks stand before the look at what has passed. Mate: [UNREAD-1].
         fence(Ordering::SeqCst);
-        clock.stands_at(begun).then_some(begun)
+        (clock.stands_at(begun) || !rule::holds(Rule::BeginInTick)).then_some(begun)
     }
 
     /// What a desk looks at, of a reader of one component.

@@ -118,6 +118,8 @@ pub enum Rule {
     KeepUnread,
     /// Before a version goes that nobody wants, its component says so, and the bookmarks are looked at again.
     PassBeforeLook,
+    /// A reader of every change begins with a bookmark that stood before the clock was moved past its tick.
+    BeginInTick,
 }
 
 #[cfg(not(loom))]

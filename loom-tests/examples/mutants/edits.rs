@@ -15,6 +15,7 @@ const fn edit(file: &'static str, from: &'static str, to: &'static str, what: &'
 pub(crate) const EDITS: &[Edit] = &[
     edit("unread.rs", "self.passed.fetch_max(tick, Ordering::Relaxed);", "", "what passes is not said"),
     edit("unread.rs", "tick <= self.floor()", "true", "a pruner looks at the bookmarks once"),
+    edit("shelf.rs", "clock.stands_at(begun)", "true", "who begins does not look at the clock again"),
     edit("chain.rs", "stamp.sequence() + 1", "0", "the sequence begins again with each version"),
     edit("chain.rs", "version.stamp().tick() > tick", "false", "a snapshot reads the newest version"),
     edit(

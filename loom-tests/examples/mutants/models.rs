@@ -17,13 +17,14 @@ pub(crate) struct Model {
 }
 
 /// The models that a file's protocols are tried by, first of all.
-const CONCERNED: [(&str, &[&str]); 33] = [
+const CONCERNED: [(&str, &[&str]); 34] = [
     ("commit/status.rs", &["transactions"]),
     ("commit/descriptor.rs", &["transactions"]),
     ("commit/owner.rs", &["transactions"]),
     ("commit/open.rs", &["transactions"]),
     ("commit/failed.rs", &["transactions"]),
     ("unread.rs", &["every_change"]),
+    ("shelf.rs", &["every_change"]),
     ("rooms.rs", &["rooms"]),
     ("rewrite.rs", &["rooms"]),
     ("waiters.rs", &["waiting", "feeds"]),
@@ -32,7 +33,7 @@ const CONCERNED: [(&str, &[&str]); 33] = [
     ("dropped.rs", &["purge"]),
     ("chain.rs", &["snapshot", "pruning", "notes", "rooms", "transactions"]),
     ("registry.rs", &["pruning", "snapshot"]),
-    ("clock.rs", &["snapshot", "pruning"]),
+    ("clock.rs", &["snapshot", "pruning", "every_change"]),
     ("notes.rs", &["notes", "feeds"]),
     ("record.rs", &["notes", "reclaim", "transactions"]),
     ("slot.rs", &["snapshot", "pruning", "purge", "reclaim", "handles"]),
