@@ -1,12 +1,16 @@
 //! Ordered maps: the operations of a map, in order, and ranges at a snapshot that never change.
 
+mod support;
+
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use proptest::prelude::*;
-use stillpoint::{OrderedMap, Snapshot, Store};
+use stillpoint::{OrderedMap, Snapshot, Store, Transaction, TransactionError};
+use support::random::Random;
 
 fn map() -> (Store, OrderedMap<u64, u64>) {
     let store = Store::new();
@@ -173,7 +177,7 @@ fn keys_that_come_and_go_leave_their_memory() {
 fn snapshots_of_many_threads_are_whole() {
     let (store, map) = map();
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let writers: Vec<_> = (0..2_u64)
             .map(|writer| {
                 let map = &map;
@@ -250,4 +254,128 @@ fn a_comparison_that_panics_leaves_the_map_as_it_was() {
     PANICS.store(false, Ordering::Relaxed);
     let still = store.snapshot();
     assert!(still.iter(&map).map(|(key, value)| (key.0, *value)).eq((0..100).map(|key| (key, key))));
+}
+
+/// What a transaction does that scans: what it has seen of its range decides what it writes.
+fn writes_if_empty<'s>(
+    store: &'s Store,
+    map: &'s OrderedMap<u64, u64>,
+    other: &'s OrderedMap<u64, u64>,
+    range: Range<u64>,
+) -> Transaction<'s> {
+    let mut tx = store.begin();
+    assert!(tx.range(map, range).unwrap().is_empty());
+    tx.put(other, 1, 1).unwrap();
+    tx
+}
+
+/// A key that comes into a range that was scanned is a conflict wherever in it, whoever brings it in and how; one that comes elsewhere is none, however
+/// many do.
+#[test]
+fn a_phantom_is_a_conflict_and_a_key_far_away_is_none() {
+    let store = Store::new();
+    let map = store.ordered_map::<u64, u64>("map").unwrap();
+    let other = store.ordered_map::<u64, u64>("other").unwrap();
+    (0..20_000).filter(|key| !(900..1_000).contains(key)).for_each(|key| _ = map.pin().put(2 * key, key));
+    for key in [1_800, 1_801, 1_900, 1_999] {
+        let tx = writes_if_empty(&store, &map, &other, 1_800..2_000);
+        map.pin().put(key, 0);
+        let Err(TransactionError::Conflict(conflict)) = tx.commit() else { panic!("{key} came into the range") };
+        assert_eq!(conflict.component, "map");
+        map.pin().remove(&key);
+        // Also if the key has gone again, its slot is there.
+        let tx = writes_if_empty(&store, &map, &other, 1_800..2_000);
+        assert!(store.transact(|tx| tx.put(&map, key, 0)).is_ok());
+        assert!(tx.commit().is_err(), "{key} came into the range");
+        map.pin().remove(&key);
+    }
+    while store.maintain() {}
+    // Beside it, in the same leaf, and far away: splitting leaves and nodes, and taking some out.
+    for key in [1_799, 2_001, 3_001, 39_999, 7] {
+        let tx = writes_if_empty(&store, &map, &other, 1_800..2_000);
+        map.pin().put(key, 0);
+        assert_eq!(tx.commit(), Ok(()), "{key} is not in the range");
+    }
+    let tx = writes_if_empty(&store, &map, &other, 1_800..2_000);
+    (0..5_000).for_each(|key| _ = map.pin().put(100_000 + key, 0));
+    (0..600).for_each(|key| _ = map.pin().put(2 * key + 2_001, 0));
+    (0..600).for_each(|key| _ = map.pin().remove(&(2 * key + 2_001)));
+    while store.maintain() {}
+    assert_eq!(tx.commit(), Ok(()));
+}
+
+/// A transaction's own new keys, in its range and as many as split its leaves, are no conflict; another's beside them are.
+#[test]
+fn own_keys_are_no_phantoms() {
+    for is_met in [false, true] {
+        let store = Store::new();
+        let map = store.ordered_map::<u64, u64>("map").unwrap();
+        (0..100).for_each(|key| _ = map.pin().put(10 * key, key));
+        let mut tx = store.begin();
+        assert_eq!(tx.range(&map, 100..=200).unwrap().len(), 11);
+        (100..200).filter(|key| key % 10 != 0 && *key != 155).for_each(|key| tx.put(&map, key, key).unwrap());
+        assert_eq!(tx.range(&map, 100..=200).unwrap().len(), 100);
+        if is_met {
+            map.pin().put(155, 0);
+        }
+        assert_eq!(tx.commit().is_err(), is_met);
+    }
+    // A key that it has seen absent, and writes without another look.
+    let store = Store::new();
+    let map = store.ordered_map::<u64, u64>("map").unwrap();
+    let mut tx = store.begin();
+    assert!(tx.range(&map, ..).unwrap().is_empty());
+    tx.put(&map, 5, 50).unwrap();
+    map.pin().put(5, 51);
+    assert!(tx.commit().is_err());
+    assert_eq!(map.pin().get(&5), Some(&51));
+}
+
+/// Threads that book ranges of a day if nobody has: no two of them overlap, whatever comes and goes beside them, and those that book other days are
+/// hardly in each other's way.
+#[test]
+fn ranges_that_were_free_are_booked_once() {
+    const DAY: u64 = 100_000;
+    let store = Store::new();
+    let map = store.ordered_map::<u64, u64>("map").unwrap();
+    let noise = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let (store, map, noise) = (&store, &map, &noise);
+        let bookers: Vec<_> = (0..3)
+            .map(|thread| {
+                scope.spawn(move || {
+                    let mut random = Random::new(thread);
+                    for _ in 0..400 {
+                        let (from, long) = (random.below(2) * DAY + random.below(2_000), 1 + random.below(20));
+                        let booked = store.transact(|tx| {
+                            let before = from.saturating_sub(20);
+                            let is_free = tx
+                                .range(map, before..from + long)?
+                                .iter()
+                                .all(|(key, until)| *key >= from + long || **until <= from);
+                            if is_free {
+                                tx.put(map, from, from + long)?;
+                            }
+                            Ok(())
+                        });
+                        booked.unwrap();
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(move || {
+            let mut random = Random::new(9);
+            while noise.load(Ordering::Relaxed) {
+                let key = random.below(2) * DAY + DAY / 2 + random.below(5_000);
+                map.pin().put(key, 0);
+                map.pin().remove(&key);
+            }
+        });
+        bookers.into_iter().for_each(|booker| booker.join().unwrap());
+        noise.store(false, Ordering::Relaxed);
+    });
+    let still = store.snapshot();
+    let booked: Vec<(u64, u64)> =
+        still.iter(&map).map(|(from, until)| (*from, *until)).filter(|(_, until)| *until > 0).collect();
+    assert!(booked.len() > 50 && booked.windows(2).all(|two| two[0].1 <= two[1].0), "{booked:?}");
 }

@@ -124,8 +124,8 @@ fn a_key_that_comes_into_a_scanned_range_is_a_conflict() {
     });
 }
 
-twin!(skew_when_keys_that_come_are_not_counted:
-    a_key_that_comes_into_a_scanned_range_is_a_conflict without BirthBeforeInstall, SKEW);
+twin!(skew_when_what_was_scanned_is_not_compared:
+    a_key_that_comes_into_a_scanned_range_is_a_conflict without CompareScans, SKEW);
 
 /// A transaction on keys of two maps, and a subscriber of the one that comes last: what a snapshot has shown, it is told.
 #[test]

@@ -19,7 +19,6 @@ use crate::raw::stamp::Stamp;
 use crate::raw::table::{Position, Table};
 use crate::raw::unread::Unread;
 use crate::raw::version::VersionNode;
-use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicI64, AtomicU64, Ordering, watch};
 use crate::tuning::LEN_STRIPES;
 
@@ -52,8 +51,6 @@ pub(crate) struct Component {
     purge_from: AtomicU64,
     /// Removals up to this tick may have left no trace.
     forgotten: AtomicU64,
-    /// How many keys have come, if the component has an index with an order: see [`count_birth`](Self::count_birth).
-    births: CachePadded<AtomicU64>,
 }
 
 /// An index from which slots can be taken out.
@@ -118,7 +115,6 @@ impl Component {
             counts: std::array::from_fn(|_| CachePadded::new(Counts::new())),
             purge_from: AtomicU64::new(0),
             forgotten: AtomicU64::new(0),
-            births: CachePadded::new(AtomicU64::new(0)),
         }
     }
 
@@ -298,22 +294,6 @@ impl Component {
     pub(crate) unsafe fn retire_slot(&self, slot: &SlotHeader) -> Retired {
         // SAFETY: passed on.
         unsafe { Retired::new(ptr::from_ref(slot).cast_mut().cast(), self, reclaim_slot) }
-    }
-
-    /// Counts a key that comes, in a component whose keys transactions can scan, before its first version is installed.
-    #[inline]
-    pub(crate) fn count_birth(&self) {
-        if self.index.is_some() && rule::holds(Rule::BirthBeforeInstall) {
-            // AcqRel [BIRTH-1]: mate of Acquire [BIRTH-2]. A scan that is compared without having seen it is followed by the writer's
-            // clock: both stand behind fences [SNAP-1].
-            self.births.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-
-    /// How many keys have come.
-    pub(crate) fn births(&self) -> u64 {
-        // Acquire [BIRTH-2]: with AcqRel [BIRTH-1]: a scan that comes after the count meets the key's slot.
-        self.births.load(Ordering::Acquire)
     }
 
     /// Says that a removal with this tick leaves no trace, before it does.

@@ -223,9 +223,6 @@ impl<'g> Worker<'g> {
         let version = unsafe { &*new };
         let is_tombstone = version.is_tombstone();
         version.set_prev(address);
-        if replaced.is_none() {
-            component.count_birth();
-        }
         let undecided = if is_tombstone { Stamp::UNDECIDED.of_removal() } else { Stamp::UNDECIDED };
         let over = replaced.map(|replaced| replaced.stamp);
         let stamp = self.install(slot, address, over, version, undecided).ok_or(Moved)?;
@@ -384,7 +381,6 @@ impl<'g> Worker<'g> {
         }
         // SAFETY: allocated by the caller and not yet published.
         let is_tombstone = unsafe { &*new }.is_tombstone();
-        component.count_birth();
         if !slot.replace_head(seen, new) {
             return Err(Moved);
         }

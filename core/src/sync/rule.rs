@@ -102,8 +102,8 @@ pub enum Rule {
     ReplaceWhatWasSeen,
     /// A validator decides the transactions in doubt that write what it has read.
     ValidateForeign,
-    /// A key that comes into a component with an order is counted before its first version is installed.
-    BirthBeforeInstall,
+    /// A transaction commits only if the leaves that its scans have gone over still stand where they did.
+    CompareScans,
     /// A transaction is announced before its first install.
     AnnounceTransaction,
     /// A failed version that others may still install is retired only when they are gone.

@@ -31,6 +31,7 @@ use crate::raw::version::VersionNode;
 use crate::sync::Ordering;
 use crate::transaction::judged::Places;
 use crate::transaction::moment::{Begin, Work};
+use crate::transaction::scans::Rescan;
 
 pub use error::{RefusedWrite, TransactionConflict, TransactionError};
 pub use options::{Isolation, TransactionOptions};
@@ -81,6 +82,8 @@ pub struct Transaction<'s> {
     places: Vec<Places>,
     /// Places of its changes among those that may be unread.
     promises: Vec<Promise>,
+    /// The ranges that it has scanned, if it is serializable.
+    ranges: RefCell<Vec<Box<dyn Rescan<'s> + 's>>>,
     /// The value of the last write that was refused and whose error has no room for it.
     refused: Option<Box<dyn Any + Send>>,
 }
@@ -131,8 +134,8 @@ impl<'s> Transaction<'s> {
         let (thread, number) = engine.session().number_transaction();
         let work = RefCell::new(Work { draft: Some(Descriptor::draft(number.get(), thread)), moment, lost: None });
         let id = TransactionId { thread, number };
-        let (places, promises) = (Vec::new(), Vec::new());
-        Ok(Self { store, options, deadline, id, time, work, places, promises, refused: None })
+        let (places, promises, ranges) = (Vec::new(), Vec::new(), RefCell::default());
+        Ok(Self { store, options, deadline, id, time, work, places, promises, ranges, refused: None })
     }
 
     /// The transaction's number.
@@ -171,6 +174,14 @@ impl<'s> Transaction<'s> {
             return Ok(Some(unsafe { &*access.version }));
         }
         self.read(&mut work, worker, number)
+    }
+
+    /// Remembers what was in a slot at the transaction's moment, which is held still, also if it writes the slot.
+    fn see<K, V, I>(&self, map: &Map<K, V, I>, worker: &Worker<'_>, slot: &SlotHeader) -> Result<(), TransactionError> {
+        let mut work = self.work.borrow_mut();
+        let Some(draft) = &mut work.draft else { return Ok(()) };
+        let number = Self::access(draft, &self.options, map, slot)?;
+        self.read(&mut work, worker, number).map(drop)
     }
 
     /// The number of a slot's access, new if there is none.

@@ -95,6 +95,8 @@ impl Transaction<'_> {
         if let Some(lost) = work.lost.take() {
             return Err(Failure::Lost(lost));
         }
+        self.scan_again().map_err(Failure::Refused)?;
+        let work = self.work.get_mut();
         let Some(draft) = work.draft.take() else { return Ok(()) };
         let tick = work.moment.as_ref().map(|moment| moment.tick);
         // Before anything is replaced: else its own moment would still see that.

@@ -36,8 +36,11 @@
 //! intent. If not, the writer's fence stands later, and its tick is at least *t*: it happens after. An intent of an ACTIVE transaction is the same case: that one will be
 //! PREPARED, fence, and meet all intents of ours if it validates.
 //!
-//! *Scans:* a key that a scan could not meet, for it had no slot, is counted by its component before its first version is installed. A scan
-//! remembers the count from before it began, and validation compares it: the same two cases.
+//! *Scans:* a key that a scan could not meet, for it had no slot, gets one before its first version is installed, and that puts another leaf in
+//! the place of the one that the scan has gone over. A scan remembers its leaves, and where they stood (see
+//! [`place`](crate::raw::ordered)); validation looks whether they still do: the same two cases, for whoever installs the version has met the slot
+//! in the new leaf. A slot that came and is none of its keys', or is the transaction's own, changes a leaf too: so before it commits, what has
+//! changed is scanned again, at the transaction's moment, and each slot there is read as a key: what it holds now is compared as any.
 //!
 //! *Why no cycle waits:* a validator helps only transactions that are stronger than the one that it validates, and aborts the others. Strength is
 //! the number of transactions that its thread has begun, fewer being stronger. *Why owners do not wait for each other:* installs go in

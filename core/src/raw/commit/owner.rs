@@ -124,9 +124,6 @@ impl<'g> Worker<'g> {
     /// Sees what each version that is to be installed replaces; `Err` names an access that has changed.
     fn expect(&self, draft: &mut Descriptor, checks: Checks) -> Result<(), usize> {
         let writes = draft.writes().len();
-        // A single one counts its own.
-        let counts_births = writes > 1 || draft.validates();
-        let mut born = Vec::new();
         for (number, write) in draft.accesses_mut()[..writes].iter_mut().enumerate() {
             let latest = chain::latest(write.slot(), &self.engine.clock);
             let (expected, replaced, was_present) = match latest {
@@ -151,11 +148,7 @@ impl<'g> Worker<'g> {
             }
             write.own_version().set_prev(expected);
             (write.expected, write.replaced, write.was_present) = (expected, replaced, was_present);
-            if replaced.is_none() && counts_births {
-                born.push(write.component);
-            }
         }
-        born.into_iter().for_each(|component| draft.count_birth(component));
         Ok(())
     }
 

@@ -17,7 +17,8 @@
 //!
 //! # Reclamation
 //! Whoever replaces nodes retires them. Leaves refer to keys in their slots, so a slot is retired after it was
-//! [taken out](Ordered::unlink), as with the hash table.
+//! [taken out](Ordered::unlink), as with the hash table. Who has scanned holds nodes beyond that, to see whether they are still in the tree: see
+//! [`place`].
 //!
 //! The idea of freezing a node before it is copied is Braginsky and Petrank's (*A lock-free B+tree*, SPAA 2012); folding one's own change into
 //! the copy takes the place of their helping.
@@ -26,14 +27,17 @@ mod key;
 #[cfg(loom)]
 pub(crate) mod model;
 mod node;
+mod place;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::borrow::Borrow;
 use std::ptr;
+use std::sync::Arc;
 
 use key::Separator;
 use node::{Inner, Keyed, Leaf, Link, LinkWord, Node};
+pub(crate) use place::Place;
 
 use crate::raw::component::{Component, Unlink};
 use crate::raw::era::Retired;
@@ -116,7 +120,7 @@ impl<K: Ord + Clone> Ordered<K> {
         mut retire: impl FnMut(Retired),
     ) -> Inserted<'g> {
         loop {
-            let path = self.path_to(key);
+            let path = self.path_to(Some(key));
             let index = match path.leaf.search(key) {
                 // SAFETY: as in `find`.
                 Ok(index) => return Inserted::Found(unsafe { &*path.leaf.slots()[index] }),
@@ -150,7 +154,7 @@ impl<K: Ord + Clone> Ordered<K> {
         // SAFETY: a slot of this index, purged under the caller's pin or retired under it.
         let key: &K = unsafe { Slot::key(slot) };
         loop {
-            let path = self.path_to(key);
+            let path = self.path_to(Some(key));
             let Ok(index) = path.leaf.search(key) else { return };
             if !ptr::eq(path.leaf.slots()[index], slot) {
                 return;
@@ -193,6 +197,57 @@ impl<K: Ord + Clone> Ordered<K> {
         // SAFETY: as in `find`.
         found.extend(leaf.slots()[first..].iter().map(|slot| unsafe { &**slot }));
         next.cloned()
+    }
+
+    /// As [`step`](Self::step), and says what it has gone over. The index outlives that.
+    pub(crate) fn step_over<Q>(
+        &self,
+        from: Option<&Q>,
+        found: &mut Vec<&SlotHeader>,
+        mut retire: impl FnMut(Retired),
+    ) -> (Option<K>, Arc<dyn Place>)
+    where
+        K: Borrow<Q> + Send + Sync + 'static,
+        Q: Ord + ?Sized,
+    {
+        loop {
+            let (mut next, mut node, mut word) = (None, None, &self.root);
+            let (link, leaf) = loop {
+                let link = word.load();
+                // SAFETY: the caller is pinned.
+                let inner = match unsafe { link.node() } {
+                    Node::Leaf(leaf) => break (link, leaf),
+                    Node::Inner(inner) => inner,
+                };
+                let index = from.map_or(0, |from| inner.index_of(from));
+                if let Some(separator) = inner.separators().get(index) {
+                    next = Some(separator.get());
+                }
+                (node, word) = (Some(link.thawed()), inner.child(index));
+            };
+            if link.is_frozen() {
+                // Somebody copies the node above, and may have been stopped: a change of our own takes that to its end.
+                self.renew(from, &mut retire);
+                continue;
+            }
+            let first = from.map_or(0, |from| leaf.search(from).unwrap_or_else(|index| index));
+            // SAFETY: as in `find`.
+            found.extend(leaf.slots()[first..].iter().map(|slot| unsafe { &**slot }));
+            // SAFETY: met under the caller's pin, in the index.
+            return (next.cloned(), unsafe { place::covered(word, link, node) });
+        }
+    }
+
+    /// Puts a copy in the place of the leaf that a key belongs to; of the first one if there is no key. Need not succeed.
+    fn renew<Q>(&self, key: Option<&Q>, retire: &mut impl FnMut(Retired))
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let path = self.path_to(key);
+        let mut change = Change::new();
+        let copy = change.made(Link::to_leaf(Leaf::of(path.leaf.keyed())));
+        self.apply(path, Replacement::One(copy), change, retire);
     }
 
     /// Appends slots in descending order, from the greatest key that is below `until`, and returns the key below which the next step
@@ -254,9 +309,11 @@ impl<K: Ord + Clone> Ordered<K> {
         }
     }
 
-    fn path_to<'g>(&self, key: &K) -> Path<'g, K>
+    /// The way to the leaf that a key belongs to; to the first one if there is no key.
+    fn path_to<'g, Q>(&self, key: Option<&Q>) -> Path<'g, K>
     where
-        K: 'g,
+        K: Borrow<Q> + 'g,
+        Q: Ord + ?Sized,
     {
         let mut inner_nodes = Vec::with_capacity(8);
         let mut link = self.root.load();
@@ -265,7 +322,7 @@ impl<K: Ord + Clone> Ordered<K> {
             match unsafe { link.node() } {
                 Node::Leaf(leaf) => return Path { inner: inner_nodes, link: link.thawed(), leaf },
                 Node::Inner(inner) => {
-                    let index = inner.index_of(key);
+                    let index = key.map_or(0, |key| inner.index_of(key));
                     inner_nodes.push((link.thawed(), inner, index));
                     link = inner.child(index).load();
                 }
@@ -390,15 +447,15 @@ impl<K> Drop for Change<K> {
 /// # Safety
 /// As [`Reclaim`](crate::raw::era::Reclaim): the item is a leaf.
 unsafe fn reclaim_leaf<K>(item: *mut u8, _component: *const Component) {
-    // SAFETY: leaked once in `Link::to_leaf`.
-    drop(unsafe { Box::from_raw(item.cast::<Leaf<K>>()) });
+    // SAFETY: leaked once in `Link::to_leaf`; the tree's hold.
+    unsafe { Link::<K>::of_leaf(item.cast()).release() };
 }
 
 /// # Safety
 /// As [`Reclaim`](crate::raw::era::Reclaim): the item is an inner node.
 unsafe fn reclaim_inner<K>(item: *mut u8, _component: *const Component) {
-    // SAFETY: leaked once in `Link::to_inner`.
-    drop(unsafe { Box::from_raw(item.cast::<Inner<K>>()) });
+    // SAFETY: leaked once in `Link::to_inner`; the tree's hold.
+    unsafe { Link::<K>::of_inner(item.cast()).release() };
 }
 
 impl<K> Drop for Ordered<K> {
@@ -410,7 +467,7 @@ impl<K> Drop for Ordered<K> {
                 links.extend(inner.children().iter().map(|child| child.load().thawed()));
             }
             // SAFETY: each node is in the tree once, and those that were replaced are retired.
-            unsafe { link.free() };
+            unsafe { link.release() };
         }
     }
 }

@@ -7,7 +7,7 @@ use std::ptr;
 use super::key::{KeyRef, Separator};
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::sync::rule::{self, Rule};
-use crate::sync::{AtomicPtr, Ordering, watch};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, watch};
 use crate::tuning::{INNER_CHILDREN, LEAF_KEYS};
 
 /// In a link: the inner node that it stands in is being replaced, and the link changes no more.
@@ -43,12 +43,22 @@ impl<K> Link<K> {
     pub(super) fn to_leaf(leaf: Leaf<K>) -> Self {
         let leaf = Box::into_raw(Box::new(leaf));
         watch::allocated(leaf);
-        Self(leaf.cast::<Inner<K>>().map_addr(|address| address | LEAF))
+        Self::of_leaf(leaf)
     }
 
     pub(super) fn to_inner(inner: Inner<K>) -> Self {
         let inner = Box::into_raw(Box::new(inner));
         watch::allocated(inner);
+        Self::of_inner(inner)
+    }
+
+    /// The link to a leaf that was made before.
+    pub(super) fn of_leaf(leaf: *mut Leaf<K>) -> Self {
+        Self(leaf.cast::<Inner<K>>().map_addr(|address| address | LEAF))
+    }
+
+    /// The link to an inner node that was made before.
+    pub(super) fn of_inner(inner: *mut Inner<K>) -> Self {
         Self(inner)
     }
 
@@ -85,6 +95,38 @@ impl<K> Link<K> {
         } else {
             // SAFETY: as above.
             Node::Inner(unsafe { &*address })
+        }
+    }
+
+    fn holders(&self) -> &AtomicUsize {
+        let address = self.0.map_addr(|address| address & !BITS);
+        if self.is_leaf() {
+            // SAFETY: the mark says what it is; who asks, that it is there.
+            unsafe { &(*address.cast::<Leaf<K>>()).holders }
+        } else {
+            // SAFETY: as above.
+            unsafe { &(*address).holders }
+        }
+    }
+
+    /// Keeps the node's memory until it is [released](Self::release), whatever becomes of the node.
+    ///
+    /// # Safety
+    /// The caller is pinned since before it met the link.
+    pub(super) unsafe fn hold(self) {
+        // Relaxed: the tree's own hold is given up only when the caller's pin has ended.
+        self.holders().fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives up a hold; frees the node, and nothing below it, if it was the last one.
+    ///
+    /// # Safety
+    /// It was held by the caller; or by the tree, when nobody can reach it any more but who holds it.
+    pub(super) unsafe fn release(self) {
+        // AcqRel [NODE-1]: its own mate: what others have done with it stands before it is freed.
+        if self.holders().fetch_sub(1, Ordering::AcqRel) == 1 {
+            // SAFETY: nobody holds it any more.
+            unsafe { self.free() };
         }
     }
 
@@ -143,6 +185,8 @@ impl<K> LinkWord<K> {
 
 /// Some keys that follow each other, with their slots. It never changes: whoever adds or takes a key puts another leaf in its place.
 pub(super) struct Leaf<K> {
+    /// The tree, until it is reclaimed, and scans that have gone over it.
+    holders: AtomicUsize,
     len: usize,
     keys: [KeyRef<K>; LEAF_KEYS],
     slots: [*mut SlotHeader; LEAF_KEYS],
@@ -175,7 +219,12 @@ impl<K> Keyed<K> {
 impl<K> Leaf<K> {
     /// A leaf of these slots, which come in the order of their keys, and at most as many as fit.
     pub(super) fn of(keyed: impl IntoIterator<Item = Keyed<K>>) -> Self {
-        let mut leaf = Self { len: 0, keys: [KeyRef::NONE; LEAF_KEYS], slots: [ptr::null_mut(); LEAF_KEYS] };
+        let mut leaf = Self {
+            holders: AtomicUsize::new(1),
+            len: 0,
+            keys: [KeyRef::NONE; LEAF_KEYS],
+            slots: [ptr::null_mut(); LEAF_KEYS],
+        };
         for Keyed { key, slot } in keyed {
             (leaf.keys[leaf.len], leaf.slots[leaf.len]) = (key, slot);
             leaf.len += 1;
@@ -225,6 +274,8 @@ impl<K> Leaf<K> {
 
 /// Children, and the keys between them: child *i* has the keys from separator *i* - 1 on, and below separator *i*.
 pub(super) struct Inner<K> {
+    /// As a leaf's.
+    holders: AtomicUsize,
     separators: Box<[Separator<K>]>,
     children: Box<[LinkWord<K>]>,
 }
@@ -233,7 +284,7 @@ impl<K> Inner<K> {
     pub(super) fn new(separators: Vec<Separator<K>>, children: impl IntoIterator<Item = Link<K>>) -> Self {
         let children: Box<[_]> = children.into_iter().map(LinkWord::new).collect();
         debug_assert!(children.len() == separators.len() + 1 && children.len() <= INNER_CHILDREN);
-        Self { separators: separators.into(), children }
+        Self { holders: AtomicUsize::new(1), separators: separators.into(), children }
     }
 
     pub(super) fn separators(&self) -> &[Separator<K>] {
