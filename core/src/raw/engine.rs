@@ -101,7 +101,6 @@ impl Engine {
             self.timeline.begin();
         }
         components.all.push(Arc::clone(&component));
-        components.shelves.retain(|shelf| shelf.strong_count() > 0);
         components.shelves.iter().filter_map(Weak::upgrade).for_each(|shelf| shelf.put(self, &component));
         Some(component)
     }
@@ -110,6 +109,7 @@ impl Engine {
     pub(crate) fn set_up_shelf(&self, make: impl FnOnce(&[Arc<Component>]) -> Arc<Shelf>) -> Arc<Shelf> {
         let mut components = self.lock_components();
         let shelf = make(&components.all);
+        components.shelves.retain(|shelf| shelf.strong_count() > 0);
         components.shelves.push(Arc::downgrade(&shelf));
         shelf
     }
