@@ -184,7 +184,7 @@ where
     Q: Eq + ?Sized,
 {
     // SAFETY: a slot of this map that the table shows is occupied, and stays so under the pin.
-    component.table.find(hash, |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)
+    component.table.find(hash, move |slot| unsafe { Slot::<K>::key(slot) }.borrow() == key)
 }
 
 /// As [`find_hashed`], for who is going to write the slot: asks for what a write touches while the key is still on its way.
@@ -194,7 +194,7 @@ where
     K: Borrow<Q> + 'g,
     Q: Eq + ?Sized,
 {
-    component.table.find(hash, |slot| {
+    component.table.find(hash, move |slot| {
         component.prefetch_to_write(slot);
         // SAFETY: as in `find_hashed`.
         unsafe { Slot::<K>::key(slot) }.borrow() == key

@@ -26,13 +26,27 @@ where
     }
 
     /// Replaces a small value that stands alone in its slot; gives the value back if there is more to do.
-    #[inline]
+    #[inline(always)]
     fn rewrite<'p>(&'p self, slot: &'p SlotHeader, seen: Newest<'p>, value: V) -> Result<Versioned<'p, V>, V> {
         if const { !RoomLayout::fits::<V>() } {
             return Err(value);
         }
         let worker = self.worker();
         // SAFETY: a slot of this map, and what was met in it under this pin.
+        match unsafe { worker.rewrite_alone::<K, V>(slot, seen, value) } {
+            Ok((stamp, value)) => {
+                worker.tidy();
+                Ok(Versioned::new(value, stamp.version()))
+            }
+            Err(value) => self.rewrite_further(slot, seen, value),
+        }
+    }
+
+    /// As [`rewrite`](Self::rewrite), where more than the newest version may lie in the slot.
+    #[inline(never)]
+    fn rewrite_further<'p>(&'p self, slot: &'p SlotHeader, seen: Newest<'p>, value: V) -> Result<Versioned<'p, V>, V> {
+        let worker = self.worker();
+        // SAFETY: as above.
         let (stamp, value) = unsafe { worker.rewrite(self.map().component(), slot, seen, value) }?;
         worker.tidy();
         Ok(Versioned::new(value, stamp.version()))

@@ -116,13 +116,13 @@ impl Worker<'_> {
     #[inline]
     pub(super) fn count_growth(&self, bytes: usize) {
         // SAFETY: the worker's own record; nothing in here comes back.
-        unsafe { self.record.with_owned(|owned| owned.grown += bytes) }
+        unsafe { self.record.with_owned(|owned| owned.count_growth(bytes)) }
     }
 
     /// Looks whether a bound is passed, if it is time to.
     pub(super) fn look_at_load(&self) {
         // SAFETY: the worker's own record; nothing in here comes back.
-        let grown = unsafe { self.record.with_owned(|owned| std::mem::take(&mut owned.grown)) };
+        let grown = unsafe { self.record.with_owned(|owned| owned.take_growth()) };
         let admission = &self.engine.admission;
         if admission.has_bounds() && (grown >= GROWTH_STEP || admission.is_due()) {
             self.look_at_load_now();

@@ -83,8 +83,21 @@ fn end(tag: u64) -> *mut VersionHeader {
 }
 
 /// The tag of a chain's end.
+#[inline]
 fn tag_of(link: *mut VersionHeader) -> Option<u64> {
     (link.addr() & END != 0).then_some((link.addr() >> TAG_SHIFT) as u64)
+}
+
+/// What a version links to that is its chain's last one: comparing two looks at it tells whether the chain has changed there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End(*mut VersionHeader);
+
+impl End {
+    /// The newest tag of the rooms that were freed in the slot.
+    #[inline]
+    pub(crate) fn tag(self) -> u64 {
+        (self.0.addr() >> TAG_SHIFT) as u64
+    }
 }
 
 /// The part of a version that does not depend on the value's type.
@@ -134,6 +147,19 @@ impl VersionHeader {
     pub(super) fn link(&self) -> *mut VersionHeader {
         // Acquire [PREV-2]: with Release [PREV-1] in `splice`, and HEAD-1 for the first value.
         self.prev.load(Ordering::Acquire).map_addr(|address| address & !MARKS)
+    }
+
+    /// The chain's end, if this version is its last.
+    #[inline]
+    pub(crate) fn end(&self) -> Option<End> {
+        let link = self.link();
+        (link.addr() & END != 0).then_some(End(link))
+    }
+
+    /// Whether the chain ends here as it was seen to end.
+    #[inline]
+    pub(crate) fn ends_as(&self, seen: End) -> bool {
+        self.link() == seen.0
     }
 
     /// The tag at the chain's end, if this version is its last.
@@ -332,17 +358,15 @@ impl VersionHeader {
                 // [SNAP-1].
                 fence_behind_load();
             }
-            let sequence = match replaced {
+            let decided = match replaced {
+                Some(stamp) if stamp.next().tick() == tick => stamp.next(),
                 Some(stamp) if stamp.tick() == tick => {
-                    if stamp.sequence() == Stamp::SEQUENCE_MAX {
-                        clock.advance_past(tick);
-                        continue;
-                    }
-                    stamp.sequence() + 1
+                    clock.advance_past(tick);
+                    continue;
                 }
-                _ => 0,
-            };
-            let decided = Stamp::at(tick, sequence).after(undecided);
+                _ => Stamp::at(tick, 0),
+            }
+            .after(undecided);
             if !rule::holds(Rule::StampOnce) {
                 self.stamp.store(decided.word(), Ordering::Release);
                 return decided;

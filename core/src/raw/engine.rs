@@ -17,7 +17,7 @@ use crate::raw::notes::{NotesDesk, Wanted};
 use crate::raw::pruning::Pruning;
 use crate::raw::record::{Record, Records};
 use crate::raw::registry::{LiveView, Registry};
-use crate::raw::session::{SESSIONS, Session};
+use crate::raw::session::{self, Session};
 use crate::raw::shelf::Shelf;
 use crate::raw::slot::{self, Head, SlotHeader};
 use crate::raw::stamp::Stamp;
@@ -132,16 +132,19 @@ impl Engine {
     /// The calling thread's session. Lock-free; registers the thread on its first call.
     #[inline(always)]
     pub(crate) fn session(self: &Arc<Self>) -> Rc<Session> {
-        SESSIONS.try_with(|sessions| sessions.borrow_mut().get(self)).unwrap_or_else(|_| self.session_for_one_call())
+        session::session(self)
     }
 }
 
 impl Engine {
-    /// The thread is ending and its table is gone: a session for this call.
+    /// Whether no live snapshot is older than this tick, by a view that is renewed if that may be news.
     #[cold]
     #[inline(never)]
-    fn session_for_one_call(self: &Arc<Self>) -> Rc<Session> {
-        Rc::new(Session::new(self))
+    fn look_below_snapshots(&self, view: &mut LiveView, tick: u64) -> bool {
+        if tick > view.clock || self.registry.may_have_risen(view, &self.clock) {
+            self.registry.view_into(&self.clock, view);
+        }
+        tick <= view.floor()
     }
 }
 
@@ -226,6 +229,7 @@ impl<'g> Worker<'g> {
         let undecided = if is_tombstone { Stamp::UNDECIDED.of_removal() } else { Stamp::UNDECIDED };
         let over = replaced.map(|replaced| replaced.stamp);
         let stamp = self.install(slot, address, over, version, undecided).ok_or(Moved)?;
+        self.record.tally.installed.add(1);
         if let Some(unread) = unread {
             unread.count(stamp.tick());
         }
@@ -260,24 +264,34 @@ impl<'g> Worker<'g> {
             self.record.tally.retries.add(1);
             return None;
         }
-        self.record.tally.installed.add(1);
         let stamp = version.decide(undecided, replaced, &self.engine.clock);
         let wanted = wanted_before.unwrap_or_else(|| self.engine.desk.wanted());
         if wanted.any() {
             let is_first = replaced.is_none_or(|replaced| replaced.tick() < stamp.tick());
-            self.serve(wanted, slot, is_first);
+            Self::serve(self.engine, self.record, self.guard, wanted, slot, is_first);
         }
         Some(stamp)
     }
 
     /// Notes a slot that was changed, for the first time in its tick or not, and leaves it to be told, as it is wanted.
+    ///
+    /// The worker comes in parts, in registers: one that is handed on by its address would be written to memory by every operation.
     #[cold]
-    fn serve(&self, wanted: Wanted, slot: &SlotHeader, is_first: bool) {
+    #[inline(never)]
+    fn serve(
+        engine: &'g Engine,
+        record: &'g Record,
+        guard: &'g Guard,
+        wanted: Wanted,
+        slot: &SlotHeader,
+        is_first: bool,
+    ) {
+        let worker = Self { engine, record, guard };
         if wanted.notes() && is_first && rule::holds(Rule::NoteAfterStamp) {
-            self.note(slot);
+            worker.note(slot);
         }
         if wanted.wake_ups() {
-            self.remember_to_tell(slot);
+            worker.remember_to_tell(slot);
         }
     }
 
@@ -292,7 +306,7 @@ impl<'g> Worker<'g> {
     /// Prunes a slot that got a new version with this stamp, and leaves it to be looked at again if it must be.
     #[inline]
     pub(super) fn clean_up(
-        &self,
+        self,
         component: &'g Component,
         slot: &'g SlotHeader,
         has_replaced: bool,
@@ -305,7 +319,7 @@ impl<'g> Worker<'g> {
             self.count_version(component);
         }
         if is_in_slot || has_replaced || version.is_tombstone() || component.recording().is_some() {
-            let mut pruning = Pruning::new(*self, component, slot);
+            let mut pruning = Pruning::new(self, component, slot);
             match component.recording() {
                 None => {
                     let pruned = if is_in_slot {
@@ -360,7 +374,7 @@ impl<'g> Worker<'g> {
     pub(super) fn remember_to_tell(&self, slot: &SlotHeader) {
         let changed = Changed { component: slot.component(), hash: slot.hash() };
         // SAFETY: the worker's own record; nothing in here comes back.
-        unsafe { self.record.with_owned(|owned| owned.to_tell.push(changed)) }
+        unsafe { self.record.with_owned(|owned| owned.remember_to_tell(changed)) }
     }
 
     /// Brings in a version of an earlier life, if the slot never had one.
@@ -400,7 +414,7 @@ impl<'g> Worker<'g> {
     }
 
     /// The oldest live snapshot that sees what was visible from tick `from` until tick `until`.
-    pub(super) fn witness(&self, from: u64, until: u64) -> Option<u64> {
+    pub(super) fn witness(self, from: u64, until: u64) -> Option<u64> {
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe {
             self.record.with_owned(|owned| {
@@ -417,19 +431,10 @@ impl<'g> Worker<'g> {
     pub(super) fn is_below_snapshots(&self, tick: u64) -> bool {
         // SAFETY: the worker's own record; nothing in here comes back.
         unsafe {
-            self.record
-                .with_owned(|owned| tick <= owned.view.floor() || self.look_below_snapshots(&mut owned.view, tick))
+            self.record.with_owned(|owned| {
+                tick <= owned.view.floor() || self.engine.look_below_snapshots(&mut owned.view, tick)
+            })
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn look_below_snapshots(&self, view: &mut LiveView, tick: u64) -> bool {
-        let Engine { registry, clock, .. } = self.engine;
-        if tick > view.clock || registry.may_have_risen(view, clock) {
-            registry.view_into(clock, view);
-        }
-        tick <= view.floor()
     }
 
     /// Whether the transaction with this number runs under a pin of the thread that lasts until it has ended.
@@ -451,7 +456,12 @@ impl<'g> Worker<'g> {
         self.record.tally.retired.add(1);
         self.record.tally.garbage_bytes_in.add(retired.bytes());
         // SAFETY: the worker's own record; nothing in here comes back.
-        unsafe { self.record.with_owned(|owned| owned.retired.push(retired)) }
+        unsafe {
+            self.record.with_owned(|owned| {
+                owned.count_garbage();
+                owned.retired.push(retired);
+            });
+        }
     }
 
     /// Counts a slot that was put into its component's table.
@@ -465,30 +475,28 @@ impl<'g> Worker<'g> {
     #[inline]
     pub(crate) fn tidy(&self) {
         // SAFETY: the worker's own record; nothing in here comes back.
-        let (tells, is_due) = unsafe { self.record.with_owned(|owned| (!owned.to_tell.is_empty(), owned.is_due())) };
-        if tells {
-            self.tell_now();
+        if unsafe { self.record.with_owned(|owned| owned.is_due()) } {
+            Self::tidy_now(self.engine, self.record, self.guard);
+        }
+    }
+
+    /// The worker comes in parts: see `serve`.
+    #[cold]
+    #[inline(never)]
+    fn tidy_now(engine: &'g Engine, record: &'g Record, guard: &'g Guard) {
+        let worker = Self { engine, record, guard };
+        // SAFETY: the worker's own record; nothing in here comes back.
+        let (changed, is_due) = unsafe { record.with_owned(|owned| (owned.take_to_tell(), owned.begin_to_tidy())) };
+        if !changed.is_empty() {
+            engine.waiters.wake(&changed);
         }
         if is_due {
-            self.tidy_now();
+            engine.dropped.step(&worker);
+            worker.close_garbage();
+            worker.work_off(tuning::BACKLOG_STEP);
+            worker.reclaim_garbage();
+            worker.look_at_load();
         }
-    }
-
-    #[cold]
-    fn tell_now(&self) {
-        // SAFETY: the worker's own record; nothing in here comes back.
-        let changed = unsafe { self.record.with_owned(|owned| std::mem::take(&mut owned.to_tell)) };
-        self.engine.waiters.wake(&changed);
-    }
-
-    /// Closes the batch of garbage, works off some of the backlog, and reclaims what may be.
-    #[cold]
-    fn tidy_now(&self) {
-        self.engine.dropped.step(self);
-        self.close_garbage();
-        self.work_off(tuning::BACKLOG_STEP);
-        self.reclaim_garbage();
-        self.look_at_load();
     }
 
     /// Closes the batch of garbage, however small, and reclaims what may be.

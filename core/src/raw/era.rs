@@ -156,26 +156,12 @@ pub(crate) struct RetireQueue {
     open: Vec<Retired>,
     closed: VecDeque<(u64, Vec<Retired>)>,
     spare: Vec<Vec<Retired>>,
-    /// Rooms that were freed since a batch was closed: they wait for the eras to move on, as what is in batches does.
-    freed_rooms: usize,
 }
 
 impl RetireQueue {
     #[inline]
     pub(crate) fn push(&mut self, retired: Retired) {
         self.open.push(retired);
-    }
-
-    /// Whether there is enough for a batch.
-    #[inline]
-    pub(crate) fn is_due(&self) -> bool {
-        self.open.len() + self.freed_rooms >= RETIRE_BATCH
-    }
-
-    /// Counts a room that was freed.
-    #[inline]
-    pub(crate) fn count_freed_room(&mut self) {
-        self.freed_rooms += 1;
     }
 
     /// How many items wait.
@@ -185,7 +171,6 @@ impl RetireQueue {
 
     /// Closes what is open into a batch with its tag.
     pub(crate) fn close(&mut self, eras: &Eras) {
-        self.freed_rooms = 0;
         if self.open.is_empty() {
             return;
         }

@@ -13,6 +13,7 @@ pub(crate) mod component;
 pub(crate) mod dropped;
 pub(crate) mod engine;
 pub(crate) mod era;
+pub(crate) mod in_place;
 pub(crate) mod lineage;
 pub(crate) mod notes;
 pub(crate) mod ordered;

@@ -21,13 +21,15 @@ use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::tuning::{GROWTH_STEP, RETIRE_BATCH};
 
 /// What only the record's owner touches.
-#[derive(Default)]
 pub(crate) struct Owned {
+    /// How much may still come before the thread tidies up: pieces of garbage, less [`TELLS`] if there is somebody to be told. One look at the
+    /// end of each operation.
+    slack: isize,
     pub(crate) retired: RetireQueue,
     pub(crate) view: LiveView,
     pub(crate) backlog: OpenBlock,
     /// What the thread has changed while somebody waited: to be told at the end of the operation.
-    pub(crate) to_tell: Vec<Changed>,
+    to_tell: Vec<Changed>,
     /// Who or what the thread's changes are made by, for components that keep history.
     pub(crate) origin: Option<NonZeroU64>,
     /// Versions of transactions that were aborted while others helped.
@@ -39,18 +41,85 @@ pub(crate) struct Owned {
     /// Whether the thread removes a key whose time is over, from within its work at the backlog.
     pub(crate) is_sweeping: bool,
     /// Bytes that the thread has brought in since it last looked at the store's load.
-    pub(crate) grown: usize,
+    grown: usize,
     /// Blocks of the backlog in a row that the thread has looked at and found none of them ready, and the mark of the view by which.
     pub(crate) passed_by: usize,
     pub(crate) passed_by_in: u64,
     tail: Option<ptr::NonNull<Segment>>,
 }
 
+/// More than the garbage that a thread may leave before it tidies up.
+const TELLS: isize = 1 << 30;
+
 impl Owned {
-    /// Whether there is enough garbage for a batch, or the thread has brought much in.
+    fn new() -> Self {
+        Self {
+            slack: RETIRE_BATCH as isize,
+            retired: RetireQueue::default(),
+            view: LiveView::default(),
+            backlog: OpenBlock::default(),
+            to_tell: Vec::new(),
+            origin: None,
+            failed: FailedQueue::default(),
+            transactions: 0,
+            attempted: None,
+            is_sweeping: false,
+            grown: 0,
+            passed_by: 0,
+            passed_by_in: 0,
+            tail: None,
+        }
+    }
+
+    /// Whether there is enough garbage for a batch, somebody to be told, or much that the thread has brought in.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.retired.is_due() || self.failed.len() >= RETIRE_BATCH || self.grown >= GROWTH_STEP
+        self.slack <= 0
+    }
+
+    /// Counts a piece of garbage: a room that was freed waits for the eras to move on as what is in batches does.
+    #[inline]
+    pub(crate) fn count_garbage(&mut self) {
+        self.slack -= 1;
+    }
+
+    /// Says that the thread tidies up now; `false` if there is no need.
+    pub(crate) fn begin_to_tidy(&mut self) -> bool {
+        let is_due = self.is_due();
+        if is_due {
+            self.slack = RETIRE_BATCH as isize;
+        }
+        is_due
+    }
+
+    /// Leaves a key to be told of at the end of the operation.
+    pub(crate) fn remember_to_tell(&mut self, changed: Changed) {
+        if self.to_tell.is_empty() {
+            self.slack -= TELLS;
+        }
+        self.to_tell.push(changed);
+    }
+
+    /// What is to be told.
+    pub(crate) fn take_to_tell(&mut self) -> Vec<Changed> {
+        if !self.to_tell.is_empty() {
+            self.slack += TELLS;
+        }
+        std::mem::take(&mut self.to_tell)
+    }
+
+    /// Counts bytes that the thread has brought in.
+    #[inline]
+    pub(crate) fn count_growth(&mut self, bytes: usize) {
+        self.grown += bytes;
+        if self.grown >= GROWTH_STEP {
+            self.slack = self.slack.min(0);
+        }
+    }
+
+    /// How much the thread has brought in since it was asked last.
+    pub(crate) fn take_growth(&mut self) -> usize {
+        std::mem::take(&mut self.grown)
     }
 }
 
@@ -93,7 +162,7 @@ impl Record {
             in_flight: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
             in_use: AtomicBool::new(true),
             first_segment: AtomicPtr::new(ptr::null_mut()),
-            owned: UnsafeCell::new(Owned::default()),
+            owned: UnsafeCell::new(Owned::new()),
             tally: Tally::default(),
             stripe,
             next: AtomicPtr::new(ptr::null_mut()),

@@ -72,6 +72,7 @@ impl<'g> Worker<'g> {
             return Err(value);
         };
         self.record.clear();
+        self.record.tally.installed.add(1);
         if room.is_none() {
             self.count_version(component);
         }

@@ -52,6 +52,7 @@ use std::ptr;
 use crate::raw::chain::VersionHeader;
 use crate::raw::component::Component;
 use crate::raw::engine::Worker;
+use crate::raw::record::Owned;
 use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
@@ -79,6 +80,8 @@ impl RoomLayout {
     }
 
     /// The rooms for values of type `V`, behind a slot of this size. Without rooms if they don't fit.
+    ///
+    /// So they lie in every slot with such a key, but for those of components that keep history, which have none.
     pub(crate) const fn behind<V>(slot: usize) -> Self {
         let at = slot.next_multiple_of(align_of::<VersionHeader>());
         Self { at, size: if Self::fits::<V>() { size_of::<VersionNode<V>>() } else { 0 } }
@@ -138,6 +141,16 @@ impl RoomLayout {
         let room = self.room_of(slot, version.link())?;
         // SAFETY: as in `first`.
         Some(unsafe { &*self.room(slot, room) })
+    }
+
+    /// The room beside the one that a version lies in.
+    #[inline]
+    pub(super) fn beside(self, slot: &SlotHeader, version: *const VersionHeader) -> Option<*mut VersionHeader> {
+        const { assert!(ROOMS == 2, "beside a room is one other") };
+        let offset = version.addr().wrapping_sub(ptr::from_ref(slot).addr()).wrapping_sub(self.at);
+        // As in `room`. The further one room is from the first, the nearer is the other.
+        let beside = || ptr::from_ref(slot).addr() + self.at + self.size - offset;
+        (offset < ROOMS * self.size).then(|| ptr::with_exposed_provenance_mut(beside()))
     }
 
     /// Whether a version lies in a room of the slot.
@@ -243,11 +256,6 @@ impl<'g> Worker<'g> {
             self.retire(unsafe { component.retire_version(version) });
             return;
         }
-        self.count_freed_room(version);
-    }
-
-    #[inline(always)]
-    fn count_freed_room(&self, version: *mut VersionHeader) {
         self.record.tally.unlinked.add(1);
         watch::unlinked(version);
         self.count_left_room();
@@ -257,7 +265,7 @@ impl<'g> Worker<'g> {
     #[inline(always)]
     pub(super) fn count_left_room(&self) {
         // SAFETY: the worker's own record; nothing in here comes back.
-        unsafe { self.record.with_owned(|owned| owned.retired.count_freed_room()) };
+        unsafe { self.record.with_owned(Owned::count_garbage) };
     }
 }
 

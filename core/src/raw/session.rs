@@ -10,10 +10,27 @@ use std::sync::{Arc, Weak};
 
 use crate::raw::engine::Engine;
 use crate::raw::record::Record;
-use crate::sync::{Guard, LocalHandle};
+use crate::sync::{Guard, LocalHandle, shortcut};
 
 crate::sync::thread_local! {
     pub(crate) static SESSIONS: RefCell<Sessions> = RefCell::new(Sessions::default());
+}
+
+/// The calling thread's session in a store. Lock-free; registers the thread on its first call.
+#[inline(always)]
+pub(crate) fn session(engine: &Arc<Engine>) -> Rc<Session> {
+    let Some(session) = shortcut::get::<Session>(engine.id) else { return session_from_table(engine) };
+    // SAFETY: of an `Rc` in the thread's table, which keeps it as long as the store, or until the table goes and takes the shortcut away.
+    unsafe { Rc::increment_strong_count(session) };
+    // SAFETY: as above, with the count that it has just got.
+    unsafe { Rc::from_raw(session) }
+}
+
+#[inline(never)]
+fn session_from_table(engine: &Arc<Engine>) -> Rc<Session> {
+    let session = SESSIONS.try_with(|sessions| sessions.borrow_mut().get(engine));
+    // The thread is ending and its table is gone: a session for this call.
+    session.unwrap_or_else(|_| Rc::new(Session::new(engine)))
 }
 
 /// A thread's sessions, one for each store that it has used.
@@ -22,19 +39,20 @@ pub(crate) struct Sessions {
     entries: Vec<(u64, Rc<Session>)>,
 }
 
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        shortcut::set::<Session>(0, ptr::null());
+    }
+}
+
 impl Sessions {
-    #[inline(always)]
-    pub(crate) fn get(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
-        for (id, session) in &self.entries {
-            if *id == engine.id {
-                return Rc::clone(session);
-            }
-        }
-        self.add(engine)
+    fn get(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
+        let known = self.entries.iter().find(|(id, _)| *id == engine.id).map(|(_, session)| Rc::clone(session));
+        let session = known.unwrap_or_else(|| self.add(engine));
+        shortcut::set(engine.id, Rc::as_ptr(&session));
+        session
     }
 
-    #[cold]
-    #[inline(never)]
     fn add(&mut self, engine: &Arc<Engine>) -> Rc<Session> {
         self.entries.retain(|(_, session)| session.engine.strong_count() > 0);
         let session = Rc::new(Session::new(engine));

@@ -111,6 +111,12 @@ impl Stamp {
         self.0 >> SEQUENCE_SHIFT & Self::SEQUENCE_MAX
     }
 
+    /// The final stamp that follows in the same tick. Behind a full sequence it has the next tick: not to be used.
+    #[inline]
+    pub(crate) const fn next(self) -> Self {
+        Self((self.0 & !(KIND | REMOVAL)) + (1 << SEQUENCE_SHIFT))
+    }
+
     pub(crate) const fn version(self) -> Version {
         Version::from_u64(self.0 >> SEQUENCE_SHIFT)
     }
@@ -139,6 +145,8 @@ mod tests {
         assert_eq!((Stamp::FAILED.descriptor(), stamp.descriptor()), (None, None));
         assert!(Stamp::at(7, Stamp::SEQUENCE_MAX).version() < Stamp::at(8, 0).version());
         assert_eq!(Stamp::from_version(stamp.version()), stamp);
+        assert_eq!(Stamp::at(7, 1).of_removal().next(), Stamp::at(7, 2));
+        assert_ne!(Stamp::at(7, Stamp::SEQUENCE_MAX).next().tick(), 7);
     }
 
     #[test]

@@ -7,10 +7,12 @@ use crate::sync::figure::Figure;
 /// Counters of one thread, in its record: each is changed by its owner alone.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Versions that were installed.
+    /// Versions that were installed, but for those that were written in place of another.
     pub(crate) installed: Figure,
-    /// Versions that were taken out of their chains.
+    /// Versions that were taken out of their chains, but for those.
     pub(crate) unlinked: Figure,
+    /// Versions that were written in place of another one, which was taken out.
+    pub(crate) rewritten: Figure,
     /// Versions, slots and parts of indexes that were retired.
     pub(crate) retired: Figure,
     /// Those of them that were reclaimed.
@@ -73,11 +75,11 @@ impl<'t> Sum<&'t Tally> for Tallied {
     fn sum<I: Iterator<Item = &'t Tally>>(tallies: I) -> Self {
         tallies.fold(Self::default(), |sum, tally| Self {
             // What goes is read before what comes, so that a sum beside writers is rather too large than below zero.
-            unlinked: sum.unlinked.wrapping_add(tally.unlinked.value()),
+            unlinked: sum.unlinked.wrapping_add(tally.unlinked.value()).wrapping_add(tally.rewritten.value()),
             version_bytes_out: sum.version_bytes_out.wrapping_add(tally.version_bytes_out.value()),
             garbage_bytes_out: sum.garbage_bytes_out.wrapping_add(tally.garbage_bytes_out.value()),
             reclaimed: sum.reclaimed.wrapping_add(tally.reclaimed.value()),
-            installed: sum.installed.wrapping_add(tally.installed.value()),
+            installed: sum.installed.wrapping_add(tally.installed.value()).wrapping_add(tally.rewritten.value()),
             retired: sum.retired.wrapping_add(tally.retired.value()),
             version_bytes_in: sum.version_bytes_in.wrapping_add(tally.version_bytes_in.value()),
             garbage_bytes_in: sum.garbage_bytes_in.wrapping_add(tally.garbage_bytes_in.value()),

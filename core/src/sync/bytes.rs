@@ -16,7 +16,7 @@ mod wide {
         let mask = unsafe {
             _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_cvtsi64_si128(word.cast_signed()), _mm_set1_epi8(byte.cast_signed())))
         };
-        u64::from(mask as u8)
+        u64::from(mask.cast_unsigned())
     }
 
     /// The mask of the lowest bytes.

@@ -18,6 +18,7 @@ mod hash;
 mod prefetch;
 pub(crate) mod region;
 pub(crate) mod rule;
+pub(crate) mod shortcut;
 
 #[cfg(loom)]
 #[path = "watched.rs"]
@@ -51,9 +52,9 @@ pub(crate) use hash::{KeptHash, TAG_SHIFT, keep, kept, trimmed};
 pub(crate) use prefetch::prefetch;
 pub(crate) use world::*;
 
-/// A number that no other call in this process gets. It is part of no protocol, so it is the same in all worlds.
+/// A number that no other call in this process gets, and not zero. It is part of no protocol, so it is the same in all worlds.
 pub(crate) fn unique_number() -> u64 {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     // Relaxed: that numbers differ needs no edge.
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }

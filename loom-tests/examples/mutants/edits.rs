@@ -16,7 +16,12 @@ pub(crate) const EDITS: &[Edit] = &[
     edit("unread.rs", "self.passed.fetch_max(tick, Ordering::Relaxed);", "", "what passes is not said"),
     edit("unread.rs", "tick <= self.floor()", "true", "a pruner looks at the bookmarks once"),
     edit("shelf.rs", "clock.stands_at(begun)", "true", "who begins does not look at the clock again"),
-    edit("chain.rs", "stamp.sequence() + 1", "0", "the sequence begins again with each version"),
+    edit(
+        "chain.rs",
+        "Some(stamp) if stamp.next().tick() == tick => stamp.next(),",
+        "Some(stamp) if stamp.next().tick() == tick => Stamp::at(tick, 0),",
+        "the sequence begins again with each version",
+    ),
     edit("chain.rs", "version.stamp().tick() > tick", "false", "a snapshot reads the newest version"),
     edit(
         "chain.rs",
@@ -226,6 +231,12 @@ pub(crate) const EDITS: &[Edit] = &[
         "slot.head().0 != seen.address()",
         "false",
         "who has the right trusts the head that was seen before",
+    ),
+    edit(
+        "rooms.rs",
+        "|end| seen.version.ends_as(end)",
+        "|_| true",
+        "who has the right trusts the end that was seen before",
     ),
     edit("rooms.rs", "taken[room] = true;", "{}", "a room in the chain is taken"),
     edit(

@@ -17,7 +17,7 @@ pub(crate) struct Model {
 }
 
 /// The models that a file's protocols are tried by, first of all.
-const CONCERNED: [(&str, &[&str]); 34] = [
+const CONCERNED: [(&str, &[&str]); 35] = [
     ("commit/status.rs", &["transactions"]),
     ("commit/descriptor.rs", &["transactions"]),
     ("commit/owner.rs", &["transactions"]),
@@ -27,6 +27,7 @@ const CONCERNED: [(&str, &[&str]); 34] = [
     ("shelf.rs", &["every_change"]),
     ("rooms.rs", &["rooms"]),
     ("rewrite.rs", &["rooms"]),
+    ("in_place.rs", &["rooms"]),
     ("waiters.rs", &["waiting", "feeds"]),
     ("revisit.rs", &["purge", "pruning", "ttl"]),
     ("pruning.rs", &["pruning"]),

@@ -210,7 +210,12 @@ impl<'g> Worker<'g> {
         for failed in descriptor.writes().iter().map(Failed::new) {
             if may_come_late {
                 // SAFETY: the worker's own record; nothing in here comes back.
-                unsafe { self.record.with_owned(|owned| owned.failed.push(tag, failed)) }
+                unsafe {
+                    self.record.with_owned(|owned| {
+                        owned.count_garbage();
+                        owned.failed.push(tag, failed);
+                    });
+                }
             } else {
                 self.retire(failed.take_out());
             }

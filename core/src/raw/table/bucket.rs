@@ -103,11 +103,14 @@ impl Entry {
     /// 2. The caller is pinned as for [`meaning`](Self::meaning).
     #[inline]
     unsafe fn slot_behind_tag<'g>(self) -> Option<&'g SlotHeader> {
-        if self.0.addr() & (LINK | TOMB) != 0 {
-            return None;
+        if self.0.addr() & BITS == 0 {
+            // SAFETY: (1) no null, (2) as in `meaning`.
+            return Some(unsafe { &*self.0 });
         }
-        // SAFETY: (1) no null, (2) as in `meaning`.
-        Some(unsafe { &*self.0.map_addr(|address| address & !BITS) })
+        match self.meaning() {
+            Meaning::Slot(slot) => Some(slot),
+            Meaning::Null | Meaning::Tomb | Meaning::Link(_) => None,
+        }
     }
 
     /// What the entry holds, frozen or not. The caller is pinned since before it loaded the entry from a bucket that had not
@@ -214,17 +217,28 @@ impl Bucket {
         &self,
         tags: Tags,
         hash: u64,
-        is_key: &mut impl FnMut(&SlotHeader) -> bool,
+        is_key: impl Fn(&SlotHeader) -> bool + Copy,
     ) -> Option<&'g SlotHeader> {
-        for index in tags.matching(tag_of(hash)) {
-            // SAFETY: (1) a tag is never zero, and matches one; (2) the caller's pin.
-            if let Some(slot) = unsafe { self.entry(index).slot_behind_tag() }
-                && is_key(slot)
-            {
-                return Some(slot);
-            }
+        let mut matching = tags.matching(tag_of(hash));
+        // Nearly always the first one is the key's.
+        let index = matching.next()?;
+        // SAFETY: (1) a tag is never zero, and matches one; (2) the caller's pin.
+        match unsafe { self.entry(index).slot_behind_tag() } {
+            Some(slot) if is_key(slot) => Some(slot),
+            _ => self.search_further(matching, is_key),
         }
-        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_further<'g>(
+        &self,
+        matching: EqualBytes,
+        is_key: impl Fn(&SlotHeader) -> bool + Copy,
+    ) -> Option<&'g SlotHeader> {
+        // SAFETY: as in `search`.
+        let mut slots = matching.filter_map(|index| unsafe { self.entry(index).slot_behind_tag() });
+        slots.find(|slot| is_key(slot))
     }
 
     /// The slot of a key in the overflow buckets behind this one, which is full. The caller is pinned.
@@ -233,12 +247,12 @@ impl Bucket {
     pub(crate) fn search_overflow<'g>(
         &self,
         hash: u64,
-        mut is_key: impl FnMut(&SlotHeader) -> bool,
+        is_key: impl Fn(&SlotHeader) -> bool + Copy,
     ) -> Option<&'g SlotHeader> {
         let mut full = self;
         while let Meaning::Link(bucket) = full.entry(LAST).meaning() {
             let tags = bucket.tags();
-            let found = bucket.search(tags, hash, &mut is_key);
+            let found = bucket.search(tags, hash, is_key);
             if found.is_some() || !tags.is_full() {
                 return found;
             }

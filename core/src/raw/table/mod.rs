@@ -142,13 +142,13 @@ impl Table {
 
     /// Finds the slot of a key. The caller is pinned.
     #[inline]
-    pub(crate) fn find<'g>(&self, hash: u64, mut is_key: impl FnMut(&SlotHeader) -> bool) -> Option<&'g SlotHeader> {
+    pub(crate) fn find<'g>(&self, hash: u64, is_key: impl Fn(&SlotHeader) -> bool + Copy) -> Option<&'g SlotHeader> {
         let bucket = self.root().bucket(hash);
         let tags = bucket.tags();
         if tags.is_moved() && rule::holds(Rule::MarkBeforeEntries) {
             return self.find_moved(hash, is_key);
         }
-        match bucket.search(tags, hash, &mut is_key) {
+        match bucket.search(tags, hash, is_key) {
             None if tags.is_full() => bucket.search_overflow(hash, is_key),
             found => found,
         }
@@ -157,13 +157,13 @@ impl Table {
     /// As [`find`](Self::find), where the root's bucket has moved.
     #[cold]
     #[inline(never)]
-    fn find_moved<'g>(&self, hash: u64, mut is_key: impl FnMut(&SlotHeader) -> bool) -> Option<&'g SlotHeader> {
+    fn find_moved<'g>(&self, hash: u64, is_key: impl Fn(&SlotHeader) -> bool + Copy) -> Option<&'g SlotHeader> {
         let mut generation = self.root();
         loop {
             let bucket = generation.bucket(hash);
             let tags = bucket.tags();
             if !tags.is_moved() {
-                return match bucket.search(tags, hash, &mut is_key) {
+                return match bucket.search(tags, hash, is_key) {
                     None if tags.is_full() => bucket.search_overflow(hash, is_key),
                     found => found,
                 };
