@@ -11,6 +11,8 @@
 
 use std::ptr;
 
+use smallvec::SmallVec;
+
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicU64, EqualBytes, Ordering, TAG_SHIFT, equal_bytes, prefetch};
@@ -38,6 +40,12 @@ pub(crate) struct Bucket {
 #[cfg(not(any(loom, shuttle, stillpoint_stall)))]
 const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is a cache line");
 const _: () = assert!(align_of::<SlotHeader>() >= 8, "an entry's three low bits are free");
+
+/// A slot, and the hash that it has: to be read once, since it is a cache miss.
+pub(crate) type Hashed<'g> = (u64, &'g SlotHeader);
+
+/// What is found in a bucket: seldom more than it has entries.
+pub(crate) type Few<T> = SmallVec<[T; 2 * ENTRIES]>;
 
 /// The one-byte tag of a hash; never zero.
 #[inline]
@@ -168,7 +176,7 @@ impl Bucket {
     }
 
     /// An overflow bucket that begins with these slots; those that do not fit go into further ones.
-    pub(crate) fn overflow(slots: &[&SlotHeader]) -> *mut Self {
+    pub(crate) fn overflow(slots: &[Hashed<'_>]) -> *mut Self {
         let bucket = Self::new();
         bucket.fill(slots);
         Box::into_raw(Box::new(bucket))
@@ -277,6 +285,15 @@ impl Bucket {
         self.tags.fetch_or(u64::from(tag_of(hash)) << (8 * index), Ordering::AcqRel);
     }
 
+    /// Sets the tags of the first entries.
+    fn set_tags(&self, hashes: impl Iterator<Item = u64>) {
+        let tags = hashes.enumerate().fold(0, |tags, (index, hash)| tags | u64::from(tag_of(hash)) << (8 * index));
+        if tags != 0 {
+            // AcqRel [TAG-1]: mate of Acquire [TAG-2].
+            self.tags.fetch_or(tags, Ordering::AcqRel);
+        }
+    }
+
     /// Says that all entries are in the next table; `true` for the first to say so.
     pub(crate) fn set_moved(&self) -> bool {
         // AcqRel [TAG-1]: mate of Acquire [TAG-2].
@@ -285,7 +302,7 @@ impl Bucket {
 
     /// Freezes every entry of the chain that begins here, and appends the slots found, in order. All who do this find the
     /// same.
-    pub(crate) fn freeze(&self, found: &mut Vec<&SlotHeader>) {
+    pub(crate) fn freeze(&self, found: &mut Few<&SlotHeader>) {
         for index in 0..ENTRIES {
             let mut entry = self.entry(index);
             while rule::holds(Rule::FreezeBeforeCopy) && !entry.is_frozen() {
@@ -304,11 +321,10 @@ impl Bucket {
 
     /// Places slots into the first entries, in order; what does not fit goes into overflow buckets. Several helpers may do
     /// this at once with the same slots: each entry takes what the first of them put there.
-    pub(crate) fn fill(&self, slots: &[&SlotHeader]) {
+    pub(crate) fn fill(&self, slots: &[Hashed<'_>]) {
         let here = if slots.len() > ENTRIES { LAST } else { slots.len() };
-        for (index, slot) in slots[..here].iter().enumerate() {
+        for (index, (_, slot)) in slots[..here].iter().enumerate() {
             let _ = self.replace(index, Entry::null(), Entry::slot(slot));
-            self.set_tag(index, slot.hash());
         }
         if slots.len() > ENTRIES && self.entry(LAST) == Entry::null() {
             let overflow = Self::overflow(&slots[LAST..]);
@@ -317,9 +333,7 @@ impl Bucket {
                 unsafe { Self::free_overflow(overflow) };
             }
         }
-        if slots.len() > ENTRIES {
-            self.set_tag(LAST, slots[LAST].hash());
-        }
+        self.set_tags(slots.iter().take(ENTRIES).map(|(hash, _)| *hash));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ptr;
 
+use super::bucket::{Few, Hashed};
 use super::{Generation, Table};
 use crate::raw::component::Component;
 use crate::raw::era::Retired;
@@ -35,13 +36,18 @@ impl Generation {
         if bucket.tags().is_moved() {
             return;
         }
-        let mut slots: Vec<&SlotHeader> = Vec::new();
+        let mut slots: Few<&SlotHeader> = Few::new();
         bucket.freeze(&mut slots);
         let factor = next.buckets.len() / self.buckets.len();
-        for target in index * factor..(index + 1) * factor {
-            let share: Vec<&SlotHeader> =
-                slots.iter().copied().filter(|slot| next.index(slot.hash()) == target).collect();
-            next.buckets[target].fill(&share);
+        debug_assert!(factor <= 2, "a next generation has at most twice the buckets");
+        let mut shares: [Few<Hashed<'_>>; 2] = Default::default();
+        // One after the other, so that the misses overlap.
+        for slot in slots {
+            let hash = slot.hash();
+            shares[next.index(hash) - index * factor].push((hash, slot));
+        }
+        for (target, share) in shares[..factor].iter().enumerate() {
+            next.buckets[index * factor + target].fill(share);
         }
         if bucket.set_moved() {
             // AcqRel [MOVED-1]: who sees the last count sees every bucket moved.

@@ -235,7 +235,7 @@ impl Table {
                             return Inserted::Found(slot);
                         }
                         if index == LAST && !entry.is_frozen() {
-                            let overflow = Bucket::overflow(&[slot]);
+                            let overflow = Bucket::overflow(&[(slot.hash(), slot)]);
                             if bucket.replace(LAST, entry, Entry::link(overflow)).is_ok() {
                                 generation.overflowed(&keys);
                             } else {
