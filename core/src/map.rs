@@ -577,6 +577,12 @@ where
     fn insert_or_see(&self, key: K, value: V) -> Result<Versioned<'_, V>, (Versioned<'_, V>, V)> {
         let mut slot = self.slot_for(key);
         let mut value = value;
+        if let Head::Empty = slot.head().1 {
+            match self.write_first(slot, value) {
+                Ok(new) => return Ok(new),
+                Err(given_back) => value = given_back,
+            }
+        }
         loop {
             let latest = self.worker().latest(slot);
             if let Latest::Purged = latest {

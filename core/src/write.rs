@@ -5,7 +5,7 @@ use crate::map::MapPin;
 use crate::pending::Pending;
 use crate::raw::chain::{self, Latest, Newest};
 use crate::raw::rooms::RoomLayout;
-use crate::raw::slot::SlotHeader;
+use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 use crate::{Version, Versioned};
@@ -18,11 +18,29 @@ where
 {
     /// Installs a value in a slot, or in another one of its key if it is purged: says in which.
     pub(crate) fn put_at<'p>(&'p self, slot: &'p SlotHeader, value: V) -> (Version, &'p SlotHeader) {
-        let Some(newest) = chain::plain(slot.head().1) else { return self.put_anyhow(slot, value) };
-        match self.rewrite(slot, newest, value) {
+        let head = slot.head().1;
+        let written = match chain::plain(head) {
+            Some(newest) => self.rewrite(slot, newest, value),
+            None if matches!(head, Head::Empty) => self.write_first(slot, value),
+            None => Err(value),
+        };
+        match written {
             Ok(new) => (new.version(), slot),
             Err(value) => self.put_anyhow(slot, value),
         }
+    }
+
+    /// Writes the first value of a slot, if it is a small one; gives it back if there is more to do.
+    #[inline(always)]
+    pub(crate) fn write_first<'p>(&'p self, slot: &'p SlotHeader, value: V) -> Result<Versioned<'p, V>, V> {
+        if const { !RoomLayout::fits::<V>() } {
+            return Err(value);
+        }
+        let worker = self.worker();
+        // SAFETY: a slot of this map, found under this pin.
+        let (stamp, value) = unsafe { worker.write_first::<K, V>(self.map().component(), slot, value) }?;
+        worker.tidy();
+        Ok(Versioned::new(value, stamp.version()))
     }
 
     /// Replaces a small value that stands alone in its slot; gives the value back if there is more to do.

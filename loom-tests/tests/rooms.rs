@@ -70,6 +70,25 @@ fn a_room_is_taken_by_one_writer() {
 
 twin!(taken_twice_without_the_right: a_room_is_taken_by_one_writer without RoomWithRight, TWICE);
 
+/// Two writers of a new key, each of whom may meet its slot empty.
+#[test]
+fn the_first_room_is_taken_by_one_writer() {
+    explore(1, || {
+        let (_store, map) = store_with_rooms();
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 2)
+        });
+        let put = map.pin().put(KEY, 3);
+        let other = join(writer);
+        let last = if put > other { 3 } else { 2 };
+        assert_eq!(map.pin().get(&KEY), Some(&last), "a write is lost in a room");
+        assert_eq!(map.len(), 1, "a key is counted once");
+    });
+}
+
+twin!(the_first_one_taken_twice_without_the_right: the_first_room_is_taken_by_one_writer without RoomWithRight, TWICE);
+
 /// A writer that gives a room back, since another has come first, beside that one.
 #[test]
 fn a_room_that_is_given_back_is_free() {
