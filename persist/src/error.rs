@@ -33,7 +33,7 @@ pub enum OpenError {
         /// What is wrong.
         source: FormatError,
     },
-    /// The directory could not be read or written.
+    /// The directory could not be read or written. Mend the cause, and open it again.
     Io {
         /// What was tried.
         operation: &'static str,
@@ -56,8 +56,13 @@ impl fmt::Display for OpenError {
                     "{location} holds {segment} and no snapshot file for it to go on from: restore that from a copy"
                 )
             }
+            Self::File { location, source: FormatError::Io { .. } } => {
+                write!(f, "a file in {location} can't be read or written: mend the cause, and open it again")
+            }
             Self::File { location, .. } => write!(f, "a file in {location} can't be used"),
-            Self::Io { operation, location, .. } => write!(f, "can't {operation} {location}"),
+            Self::Io { operation, location, .. } => {
+                write!(f, "can't {operation} {location}: mend the cause, and open it again")
+            }
         }
     }
 }
@@ -94,7 +99,7 @@ pub enum MapError {
     },
     /// The name is taken in this process by a component of other types.
     Register(RegisterError),
-    /// The part of the log that belongs to the map can't be read.
+    /// What is stored of the map can't be read: its part of the log, or, of one that comes in as a whole, of the snapshot file.
     Read(ReadError),
 }
 
@@ -112,7 +117,7 @@ impl fmt::Display for MapError {
                 write!(f, "the stored schema of map {map:?} can't be read: open it with the version that wrote it")
             }
             Self::Register(_) => write!(f, "the map can't be registered"),
-            Self::Read(_) => write!(f, "the map's part of the log can't be read"),
+            Self::Read(_) => write!(f, "what is stored of the map can't be read"),
         }
     }
 }
@@ -233,7 +238,7 @@ pub enum DurabilityError {
     },
     /// The store was closed before.
     Closed,
-    /// A snapshot file could not be written; the log goes on.
+    /// A snapshot file could not be written; the log goes on, and when it has grown by as much again, another one is tried.
     SnapshotFile(Arc<FormatError>),
     /// A snapshot file could not be written, since a stored map can't be read; the log goes on.
     Unreadable(ReadError),
@@ -248,7 +253,9 @@ impl fmt::Display for DurabilityError {
             }
             Self::Panicked { message } => write!(f, "the background thread panicked: {message}"),
             Self::Closed => write!(f, "the store is closed"),
-            Self::SnapshotFile(_) => write!(f, "a snapshot file can't be written; the log goes on"),
+            Self::SnapshotFile(_) => {
+                write!(f, "a snapshot file can't be written: it is tried again when the log has grown, which goes on")
+            }
             Self::Unreadable(_) => {
                 write!(f, "a snapshot file can't be written, since a stored map can't be read; the log goes on")
             }
