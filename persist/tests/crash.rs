@@ -1,6 +1,9 @@
 //! A crash at every operation of the medium, in every way, and again during what follows: what comes back is the state at
 //! some cut, none older than what was acknowledged, with its versions; and the store goes on from there.
 //!
+//! The scripts go over every kind of component, and one plain model says what each of them holds: so a transaction is there whole or not at
+//! all, an ordered map in order, and a key whose time is over by the store's clock is gone.
+//!
 //! `STILLPOINT_CRASH_SECONDS=600 cargo test --release -p stillpoint-persist --test crash -- --nocapture campaign` runs random scripts for
 //! that long; a failure tells the seed, and `STILLPOINT_CRASH_SEED` begins with it.
 #![expect(clippy::print_stdout, reason = "the number of images is what these tests are worth")]
@@ -13,8 +16,11 @@ use std::time::{Duration, Instant};
 use stillpoint_persist::medium::SimulatedDisk;
 use support::history::{History, State};
 use support::run::{Session, run};
-use support::script::{BLOBS, NAMES, NESTED, NUMBERS, ORDERS, SET, Step, random_script};
-use support::tables::TABLES;
+use support::script::{
+    BLOBS, CONFIG, ELSEWHERE, EVERYWHERE, KEPT, LADDER, LEASES, NAMES, NESTED, NUMBERS, ORDERS, SESSIONS, SET, STRICT,
+    Step, Write, random_script,
+};
+use support::tables::{Entry, TABLES};
 
 /// How thoroughly crashes are tried.
 #[derive(Clone, Copy)]
@@ -27,13 +33,15 @@ struct Effort {
     twice_in: u64,
     /// One image in so many is written to afterwards, and crashes again.
     onward_in: u64,
+    /// One image in so many is opened once more, and again later, and on a machine whose clock has gone back.
+    again_in: u64,
 }
 
 /// What a test in a debug build has time for.
-const SOME: Effort = Effort { images: 6, torn: 1, twice_in: 61, onward_in: 5 };
+const SOME: Effort = Effort { images: 6, torn: 1, twice_in: 61, onward_in: 5, again_in: 7 };
 
 /// What a test in a release build has time for.
-const MANY: Effort = Effort { images: 24, torn: 6, twice_in: 23, onward_in: 3 };
+const MANY: Effort = Effort { images: 24, torn: 6, twice_in: 23, onward_in: 3, again_in: 3 };
 
 const EFFORT: Effort = if cfg!(debug_assertions) { SOME } else { MANY };
 
@@ -79,6 +87,9 @@ impl Trial {
         if self.images.is_multiple_of(self.effort.onward_in) {
             self.go_on(&image.kill(), history, found, &state);
         }
+        if self.images.is_multiple_of(self.effort.again_in) {
+            open_again(image, history, &state);
+        }
         if self.images.is_multiple_of(self.effort.twice_in) {
             self.crash_in_recovery(image, history);
         }
@@ -88,35 +99,40 @@ impl Trial {
     fn go_on(&mut self, image: &SimulatedDisk, history: &History, found: usize, state: &State) {
         let mut history = history.clone();
         history.restart(found);
-        let script = match self.images % 4 {
+        let script = match self.images % 6 {
             // A map that recovery knows or not; the others are carried along unasked.
             0 => &[Step::Put(NAMES, 3, 5), Step::SnapshotFile, Step::Put(NAMES, 4, 9), Step::Frame][..],
             1 => &[Step::Put(NUMBERS, 1, 7), Step::Frame, Step::Remove(NUMBERS, 1), Step::Frame][..],
             2 => &[Step::Close { file: false }, Step::Put(ORDERS, 2, 8), Step::Frame][..],
+            3 => &[
+                Step::Transact(&[Write::Set(CONFIG, 0, 3), Write::Set(LADDER, 0, 3), Write::Unset(NUMBERS, 1)]),
+                Step::Frame,
+            ],
+            4 => &[Step::Wait(10), Step::Maintain, Step::Frame, Step::Put(SESSIONS, 1, 4), Step::SnapshotFile][..],
             _ => &[Step::Put(ORDERS, 1, 3), Step::Close { file: true }, Step::Put(NESTED, 0, 4), Step::Frame][..],
         };
         // A close needs a store that is open.
         let script = [&[Step::Frame], script].concat();
-        assert_eq!(history.now, *state);
+        assert_eq!(history.seen(), *state);
         run(image, &script, &mut history).expect("nothing fails");
         for left in [image.crash(self.images), image.kill()] {
             self.images += 1;
             let (_, state) = recover(&left, &history);
-            assert_eq!(state, history.now, "all of it was acknowledged");
+            assert_eq!(state, history.seen(), "all of it was acknowledged");
         }
     }
 
     /// Crashes at each operation of a recovery.
     fn crash_in_recovery(&mut self, image: &SimulatedDisk, history: &History) {
         let whole = image.kill();
-        let session = Session::open(&whole).expect("it opened before");
+        let session = Session::open(&whole, history.clock).expect("it opened before");
         let operations = whole.operations();
         drop(session);
         for operation in 1..=operations {
             let again = image.kill();
             again.crash_at(operation);
             let mut history = history.clone();
-            if let Ok(mut session) = Session::open(&again) {
+            if let Ok(mut session) = Session::open(&again, history.clock) {
                 // What was left undone did not matter; then what is seen now stays.
                 let state = session.state().expect("all is readable");
                 history.restart(history.find(&state));
@@ -130,7 +146,8 @@ impl Trial {
         }
         // Nothing of what recovery has shown is lost by another crash.
         let mut history = history.clone();
-        let state = Session::open(&whole).map(|mut session| session.state()).expect("it opened before");
+        let session = Session::open(&whole, history.clock);
+        let state = session.map(|mut session| session.state()).expect("it opened before");
         history.restart(history.find(&state.expect("all is readable")));
         for left in images(&whole, 4, 1) {
             self.images += 1;
@@ -147,12 +164,30 @@ fn images(disk: &SimulatedDisk, limit: usize, torn: u64) -> impl Iterator<Item =
 
 /// Opens an image, and finds its state in the history.
 fn recover(image: &SimulatedDisk, history: &History) -> (usize, State) {
-    let mut session = Session::open(image).unwrap_or_else(|error| {
+    let (state, _) = look(image, history.clock);
+    (history.find(&state), state)
+}
+
+/// Opens an image at a time: all that it holds, and the store's time.
+fn look(image: &SimulatedDisk, clock: Duration) -> (State, Duration) {
+    let mut session = Session::open(image, clock).unwrap_or_else(|error| {
         let files = stillpoint_persist::medium::Medium::list(image);
         panic!("an image does not open: {error:?}; it has {files:?}")
     });
     let state = session.state().expect("all is readable");
-    (history.find(&state), state)
+    (state, session.clock())
+}
+
+/// Opens a recovered image once more; then when every time that is bounded is over; then with a clock that has gone back.
+fn open_again(image: &SimulatedDisk, history: &History, state: &State) {
+    let disk = image.kill();
+    assert_eq!(look(&disk, history.clock).0, *state, "the first time");
+    assert_eq!(look(&disk.kill(), history.clock).0, *state, "the second time");
+    let (later, _) = look(&disk.kill(), history.clock + Duration::from_secs(3600));
+    let for_ever = |(_, entry): &(&(usize, u64), &Entry)| entry.is_live(Duration::from_secs(1 << 30));
+    assert!(later.iter().eq(state.iter().filter(for_ever)), "{later:?} an hour after {state:?}");
+    let (earlier, clock) = look(&disk.kill(), Duration::ZERO);
+    history.find_at(&earlier, clock);
 }
 
 /// Says where a failure happened.
@@ -167,7 +202,7 @@ fn in_context<R>(context: &str, act: impl FnOnce() -> R) -> R {
 fn frames_of_several_maps() {
     let mut script = vec![];
     for round in 0..4 {
-        for table in 0..TABLES.len() {
+        for table in NUMBERS..=SET {
             script.extend([Step::Put(table, round, 10 * round), Step::Put(table, 0, round)]);
         }
         script.push(Step::Frame);
@@ -231,10 +266,136 @@ fn segments_that_are_full() {
     check("segments", &script);
 }
 
+/// The cell, its first value too; the ordered map; keys that expire, by the map's rule and their own; a map that refuses; one that keeps history.
+#[test]
+fn every_kind_of_component() {
+    let mut script = vec![];
+    for round in 0..3 {
+        script.extend(
+            (LADDER..TABLES.len()).filter(|table| *table != CONFIG).map(|table| Step::Put(table, round, 9 * round)),
+        );
+        script.extend([Step::Put(CONFIG, 0, round), Step::Put(STRICT, round, 3), Step::Frame, Step::Wait(6)]);
+        script.extend([Step::Remove(LADDER, 0), Step::Remove(LEASES, round), Step::Remove(KEPT, 1), Step::Frame]);
+        script.push(if round == 1 { Step::SnapshotFile } else { Step::Maintain });
+    }
+    // The last key of a strict map's, and one too many.
+    script.extend([Step::Die, Step::Put(STRICT, 3, 4), Step::Put(STRICT, 4, 4), Step::Remove(STRICT, 0), Step::Frame]);
+    script.extend([Step::Put(SESSIONS, 1, 8), Step::Put(LADDER, 0, 4), Step::Frame]);
+    script.extend([
+        Step::Wait(60),
+        Step::Maintain,
+        Step::Frame,
+        Step::Put(SESSIONS, 0, 5),
+        Step::SnapshotFile,
+        Step::Frame,
+    ]);
+    check("kinds", &script);
+}
+
+/// Refused by its last write.
+const NOWHERE: &[Write] =
+    &[Write::Set(NUMBERS, 1, 9), Write::Set(LADDER, 1, 9), Write::Set(CONFIG, 0, 9), Write::Set(STRICT, 2, 3)];
+
+#[test]
+fn transactions_over_all_kinds() {
+    let mut script = vec![];
+    for round in 0..2 {
+        script.extend([Step::Transact(EVERYWHERE), Step::Frame, Step::Transact(NOWHERE), Step::Transact(ELSEWHERE)]);
+        script.extend([Step::Turn, Step::Turn, Step::Transact(EVERYWHERE), Step::Turn, Step::Frame]);
+        script.push(if round == 0 { Step::Die } else { Step::Close { file: false } });
+        script.extend([
+            Step::Transact(ELSEWHERE),
+            Step::Frame,
+            Step::Transact(EVERYWHERE),
+            Step::SnapshotFile,
+            Step::Die,
+        ]);
+    }
+    check("transactions", &script);
+}
+
+/// Its frame is of several blocks, each written by itself.
+#[test]
+fn a_transaction_that_is_longer_than_a_block() {
+    const LARGE: &[Write] = &[
+        Write::Set(CONFIG, 0, 1),
+        Write::Set(BLOBS, 0, 8_999),
+        Write::Set(BLOBS, 1, 8_998),
+        Write::Set(BLOBS, 2, 8_997),
+        Write::Set(BLOBS, 3, 8_996),
+        Write::Set(BLOBS, 4, 8_995),
+        Write::Set(BLOBS, 5, 8_994),
+        Write::Set(BLOBS, 6, 8_993),
+        Write::Set(BLOBS, 7, 8_992),
+        Write::Set(BLOBS, 8, 8_991),
+        Write::Set(BLOBS, 9, 8_990),
+        Write::Set(BLOBS, 10, 8_989),
+        Write::Set(BLOBS, 11, 8_988),
+        Write::Set(LADDER, 1, 1),
+    ];
+    check_some(
+        "large",
+        &[Step::Put(CONFIG, 0, 5), Step::Frame, Step::Transact(LARGE), Step::Frame, Step::Die, Step::Frame],
+    );
+}
+
+/// While a file is written, piece by piece, all kinds go on; what it holds is of its own moment.
+#[test]
+fn snapshot_files_beside_all_kinds() {
+    let mut script = vec![Step::Transact(EVERYWHERE), Step::Frame];
+    for piece in 0..14 {
+        let write = match piece % 7 {
+            0 => Step::Put(LADDER, piece, piece),
+            1 => Step::Transact(ELSEWHERE),
+            2 => Step::Put(CONFIG, 0, piece),
+            3 => Step::Wait(4),
+            4 => Step::Put(SESSIONS, piece, piece),
+            5 => Step::Transact(EVERYWHERE),
+            _ => Step::Maintain,
+        };
+        script.extend([write, Step::Turn]);
+        script.extend((piece % 4 == 3).then_some(Step::Frame));
+    }
+    script.extend([
+        Step::Frame,
+        Step::Die,
+        Step::Transact(ELSEWHERE),
+        Step::SnapshotFile,
+        Step::Remove(LEASES, 2),
+        Step::Frame,
+    ]);
+    check("files of kinds", &script);
+}
+
+/// One life after the other, none of which asks for all that the one before has written.
+#[test]
+fn restarts_in_a_row() {
+    let mut script = vec![Step::Transact(EVERYWHERE), Step::Put(SESSIONS, 0, 2), Step::Frame];
+    for life in 0..5 {
+        script.extend([Step::Die, Step::Wait(7)]);
+        script.extend(match life {
+            0 => [Step::Put(LADDER, 3, 3), Step::Frame],
+            1 => [Step::Maintain, Step::Frame],
+            2 => [Step::Put(CONFIG, 0, 4), Step::SnapshotFile],
+            3 => [Step::Transact(ELSEWHERE), Step::Close { file: true }],
+            _ => [Step::Put(SESSIONS, 3, 5), Step::Frame],
+        });
+    }
+    check_some("restarts", &script);
+}
+
 fn check(name: &str, script: &[Step]) {
+    check_least(name, script, if cfg!(debug_assertions) { 500 } else { 4_000 });
+}
+
+/// The same of a script with fewer operations.
+fn check_some(name: &str, script: &[Step]) {
+    check_least(name, script, if cfg!(debug_assertions) { 200 } else { 1_000 });
+}
+
+fn check_least(name: &str, script: &[Step], least: u64) {
     let mut trial = Trial::new(EFFORT);
     trial.crash_everywhere(name, script);
-    let least = if cfg!(debug_assertions) { 500 } else { 4_000 };
     assert!(trial.images >= least, "{} images are too few to prove anything", trial.images);
 }
 

@@ -5,15 +5,18 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::time::Duration;
 
 use stillpoint_persist::format::names::{log_segment, snapshot_generation};
 use stillpoint_persist::format::{FORMAT_VERSION, FormatError, PAGE};
 use stillpoint_persist::medium::{Medium, SimulatedDisk};
 use stillpoint_persist::snapshot_file::SnapshotFile;
 use stillpoint_persist::{OpenError, OpenReport};
-use support::history::{History, State};
+use support::history::{History, START, State};
 use support::run::{Session, run};
-use support::script::{BLOBS, NAMES, NESTED, NUMBERS, ORDERS, SET, Step};
+use support::script::{
+    BLOBS, CONFIG, ELSEWHERE, EVERYWHERE, LADDER, LEASES, NAMES, NESTED, NUMBERS, ORDERS, SESSIONS, SET, STRICT, Step,
+};
 
 /// Everything was durable when the store was closed: two segments behind a snapshot file.
 const SEALED: &[Step] = &[
@@ -35,6 +38,29 @@ const SEALED: &[Step] = &[
     Step::Close { file: false },
 ];
 
+/// The same, of every kind of component: transactions, removals by hand and by time, in the file and in both segments.
+const KINDS: &[Step] = &[
+    Step::Put(SESSIONS, 0, 1),
+    Step::Put(SESSIONS, 2, 2),
+    Step::Put(LADDER, 3, 3),
+    Step::Transact(EVERYWHERE),
+    Step::Frame,
+    Step::SnapshotFile,
+    Step::Transact(ELSEWHERE),
+    Step::Put(SESSIONS, 4, 5),
+    Step::Remove(LADDER, 3),
+    Step::Frame,
+    Step::Wait(10),
+    Step::Maintain,
+    Step::Put(CONFIG, 0, 6),
+    Step::Put(LEASES, 1, 7),
+    Step::Frame,
+    Step::Put(STRICT, 2, 8),
+    Step::Frame,
+    Step::Put(LADDER, 4, 9),
+    Step::Close { file: false },
+];
+
 /// In release builds every byte, in debug builds some.
 const STRIDE: usize = if cfg!(debug_assertions) { 29 } else { 1 };
 
@@ -42,6 +68,7 @@ const STRIDE: usize = if cfg!(debug_assertions) { 29 } else { 1 };
 struct Original {
     disk: SimulatedDisk,
     state: State,
+    clock: Duration,
 }
 
 impl Original {
@@ -50,7 +77,8 @@ impl Original {
         let mut history = History::new();
         run(&disk, script, &mut history).expect("nothing fails");
         // Power is lost and nothing was pending; or the process died and everything is there.
-        Self { disk, state: history.durable().clone() }
+        assert_eq!(*history.durable(), history.now);
+        Self { disk, state: history.seen(), clock: history.clock }
     }
 
     /// The directory, with the damage that is done to it.
@@ -66,7 +94,7 @@ impl Original {
 
     /// Opens a damaged directory: the right state, or an error that helps. Returns whether it was found to be damaged.
     fn check(&self, disk: &SimulatedDisk, what: &str) -> bool {
-        match open(disk) {
+        match open(disk, self.clock) {
             Err(message) => {
                 assert_helpful(&message, what);
                 true
@@ -85,9 +113,9 @@ fn contents(disk: &SimulatedDisk) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Opens a disk and brings everything in: all that is stored, or all that the errors say.
-fn open(disk: &SimulatedDisk) -> Result<(State, OpenReport), String> {
+fn open(disk: &SimulatedDisk, clock: Duration) -> Result<(State, OpenReport), String> {
     let before = contents(disk);
-    let mut session = match Session::open(disk) {
+    let mut session = match Session::open(disk, clock) {
         Ok(session) => session,
         Err(error) => {
             assert!(before == contents(disk), "an opening that failed has changed something: {error:?}");
@@ -121,7 +149,7 @@ fn assert_helpful(message: &str, what: &str) {
 #[test]
 fn an_undamaged_directory_opens() {
     let original = Original::new(SEALED);
-    let (state, report) = open(&original.disk.kill()).expect("it is whole");
+    let (state, report) = open(&original.disk.kill(), START).expect("it is whole");
     assert_eq!(state, original.state);
     assert!(report.sealed && report.torn.is_none() && report.skipped.is_empty());
     let segments = original.files().iter().filter(|(name, _)| log_segment(name).is_some()).count();
@@ -130,7 +158,15 @@ fn an_undamaged_directory_opens() {
 
 #[test]
 fn every_byte_flipped() {
-    let original = Original::new(SEALED);
+    flip_every_byte(&Original::new(SEALED));
+}
+
+#[test]
+fn every_byte_flipped_of_all_kinds() {
+    flip_every_byte(&Original::new(KINDS));
+}
+
+fn flip_every_byte(original: &Original) {
     for (name, bytes) in original.files() {
         let mut found = 0;
         for offset in (0..bytes.len()).step_by(STRIDE) {
@@ -152,7 +188,15 @@ fn every_byte_flipped() {
 
 #[test]
 fn every_file_cut_short_anywhere() {
-    let original = Original::new(SEALED);
+    cut_every_file(&Original::new(SEALED));
+}
+
+#[test]
+fn every_file_of_all_kinds_cut_short_anywhere() {
+    cut_every_file(&Original::new(KINDS));
+}
+
+fn cut_every_file(original: &Original) {
     for (name, bytes) in original.files() {
         let mut unnoticed = 0;
         for len in (0..bytes.len()).rev().step_by(STRIDE) {
@@ -169,7 +213,10 @@ fn every_file_cut_short_anywhere() {
 
 #[test]
 fn zeros_and_noise_over_pages() {
-    let original = Original::new(SEALED);
+    [SEALED, KINDS].into_iter().for_each(|script| overwrite_every_sector(&Original::new(script)));
+}
+
+fn overwrite_every_sector(original: &Original) {
     for (name, bytes) in original.files() {
         for start in (0..bytes.len()).step_by(512) {
             for (kind, fill) in [("zeros", 0_u8), ("noise", 0x5a)] {
@@ -261,7 +308,7 @@ fn a_newer_format_is_named() {
         let checksum = crc32c::crc32c(&bytes[..PAGE - 4]);
         bytes[PAGE - 4..PAGE].copy_from_slice(&checksum.to_le_bytes());
         let disk = original.damaged(|disk| disk.put_file(&name, bytes).expect("a good name"));
-        let message = open(&disk).expect_err("nobody can read it yet");
+        let message = open(&disk, START).expect_err("nobody can read it yet");
         assert!(message.contains(&name) && message.contains("newer version"), "{message}");
     }
 }
@@ -271,7 +318,7 @@ fn a_file_that_is_not_ours_is_named() {
     let original = Original::new(SEALED);
     for (name, _) in original.files() {
         let disk = original.damaged(|disk| disk.put_file(&name, vec![b'#'; 3 * PAGE]).expect("a good name"));
-        match Session::open(&disk).map(drop) {
+        match Session::open(&disk, START).map(drop) {
             Err(OpenError::File { source: FormatError::NotOurs { file, .. }, .. }) => assert_eq!(file, name),
             other => panic!("{name}: {other:?}"),
         }
@@ -285,16 +332,20 @@ fn a_file_that_is_not_ours_is_named() {
 /// what was there is kept. Damage to any other frame is found.
 #[test]
 fn every_byte_flipped_of_a_log_that_was_not_closed() {
-    let open_ended = &SEALED[..SEALED.len() - 2];
+    [SEALED, KINDS].into_iter().for_each(flip_every_byte_before_closing);
+}
+
+fn flip_every_byte_before_closing(script: &[Step]) {
+    let open_ended = &script[..script.len() - 2];
     let original = Original::new(open_ended);
     let before_last = Original::new(&open_ended[..open_ended.len() - 2]);
-    let values = |state: &State| state.iter().map(|(at, (value, _))| (*at, *value)).collect::<Vec<_>>();
+    let values = |state: &State| state.iter().map(|(at, entry)| (*at, entry.value)).collect::<Vec<_>>();
     let mut torn = 0;
     for (name, bytes) in original.files() {
         for offset in (0..bytes.len()).step_by(STRIDE) {
             let disk = original.damaged(|disk| disk.flip(&name, offset as u64, 3).expect("the byte is there"));
             let what = format!("byte {offset} of {name}");
-            match open(&disk) {
+            match open(&disk, original.clock) {
                 Err(message) => assert_helpful(&message, &what),
                 Ok((state, _)) if state == original.state => {}
                 Ok((state, report)) => {

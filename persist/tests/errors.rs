@@ -3,15 +3,18 @@
 
 mod support;
 
+use std::error::Error;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 
 use stillpoint_persist::medium::SimulatedDisk;
 use stillpoint_persist::medium::sim::{Operation, Repeat};
 use stillpoint_persist::{DurabilityError, Options};
-use support::history::History;
+use support::history::{History, START};
 use support::run::{Session, options, run};
-use support::script::{BLOBS, NAMES, NUMBERS, ORDERS, Step};
+use support::script::{
+    BLOBS, CONFIG, ELSEWHERE, EVERYWHERE, LADDER, LEASES, NAMES, NUMBERS, ORDERS, SESSIONS, STRICT, Step,
+};
 
 const SCRIPT: &[Step] = &[
     Step::Put(NUMBERS, 1, 1),
@@ -20,19 +23,28 @@ const SCRIPT: &[Step] = &[
     Step::Put(NAMES, 2, 7),
     Step::SnapshotFile,
     Step::Put(NUMBERS, 1, 2),
+    Step::Transact(EVERYWHERE),
     Step::Frame,
     Step::Close { file: false },
     Step::Put(ORDERS, 1, 1),
+    Step::Put(SESSIONS, 0, 1),
     Step::Frame,
     Step::Put(ORDERS, 1, 2),
     Step::Die,
+    Step::Wait(10),
+    Step::Maintain,
     Step::Put(ORDERS, 3, 4),
     Step::Remove(NUMBERS, 1),
     Step::Frame,
     Step::Turn,
     Step::Put(BLOBS, 2, 2),
+    Step::Transact(ELSEWHERE),
     Step::Turn,
+    Step::Put(CONFIG, 0, 7),
+    Step::Remove(LEASES, 2),
     Step::Turn,
+    Step::Put(LADDER, 5, 5),
+    Step::Put(STRICT, 5, 3),
     Step::Frame,
     Step::SnapshotFile,
     Step::Put(NAMES, 4, 4),
@@ -56,15 +68,16 @@ fn run_through(disk: &mut SimulatedDisk, history: &mut History, ending: Ending) 
     let mut steps = SCRIPT.iter().peekable();
     while let Some(&&step) = steps.peek() {
         let Some(session) = &mut life else {
-            let mut opened = Session::open_with(told_options(&told), disk);
-            if opened.is_err() {
+            let mut opened = Session::open_with(told_options(&told), disk, history.clock);
+            if let Err(error) = &opened {
+                assert_helpful(error);
                 // Once more, on a disk that works again.
                 match ending {
                     Ending::Passes => {}
                     Ending::Healed => disk.heal(),
                     Ending::Restarted => *disk = disk.crash(history.acknowledged() as u64),
                 }
-                opened = Session::open_with(told_options(&told), disk);
+                opened = Session::open_with(told_options(&told), disk, history.clock);
             }
             let mut session = opened.expect("it opens on a disk that works");
             let state = session.state().expect("all is readable");
@@ -76,35 +89,21 @@ fn run_through(disk: &mut SimulatedDisk, history: &mut History, ending: Ending) 
         steps.next();
         let failed_before = session.store.health().failed.is_some();
         match step {
-            Step::Put(table, key, value) => {
-                let version = session.map(table).and_then(|map| Ok(map.put(key, value)?)).expect("memory goes on");
-                history.put((table, key), value, version);
-            }
-            Step::Remove(table, key) => {
-                session.map(table).and_then(|map| Ok(map.remove(key)?)).expect("memory goes on");
-                history.remove((table, key));
-            }
             Step::Frame | Step::SnapshotFile | Step::Turn => {
-                history.cut();
-                let ticket = session.store.ticket();
                 told.lock().expect("no panic holds it").clear();
-                let result = match step {
-                    Step::Frame => session.stepper.frame(),
-                    Step::SnapshotFile => session.stepper.snapshot_file(),
+                let ticket = session.store.ticket();
+                let result = session.cut(history, |stepper| match step {
+                    Step::Frame => stepper.frame(),
+                    Step::SnapshotFile => stepper.snapshot_file(),
                     _ => {
-                        session.stepper.step();
+                        stepper.step();
                         Ok(())
                     }
-                };
-                if ticket.is_durable() {
-                    history.acknowledge();
-                }
-                if session.store.health().frames > 0 {
-                    history.settle();
-                }
+                });
                 assert!(!failed_before || !ticket.is_durable() || *history.durable() == history.now);
                 let health = session.store.health();
                 if let Err(error) = &result {
+                    assert_helpful(error);
                     assert!(health.last_error.is_some(), "{error} and nothing in health()");
                     let told = told.lock().expect("no panic holds it");
                     assert!(failed_before || !told.is_empty(), "{error} and the hook was not told");
@@ -136,18 +135,33 @@ fn run_through(disk: &mut SimulatedDisk, history: &mut History, ending: Ending) 
                 life = None;
                 continue;
             }
+            step => _ = session.change(step, history).expect("memory goes on"),
         }
         let state = session.state().expect("memory goes on");
-        assert_eq!(state, history.now, "memory goes on");
+        assert_eq!(state, history.seen(), "memory goes on");
         if matches!(step, Step::Frame | Step::SnapshotFile | Step::Turn) {
             // Whatever failed before: what was acknowledged since is there.
             let lost = disk.images(1).take(1).chain([disk.crash(history.acknowledged() as u64)]);
             for left in lost {
-                let mut session = Session::open(&left).expect("it opens on a disk that works");
+                let mut session = Session::open(&left, history.clock).expect("it opens on a disk that works");
                 history.find(&session.state().expect("all is readable"));
             }
         }
     }
+}
+
+/// An error says what failed, of which file or directory, what the system said, and what to do or what goes on by itself.
+fn assert_helpful(error: &(dyn Error + 'static)) {
+    let causes: Vec<&dyn Error> = std::iter::successors(Some(error as &dyn Error), |error| (*error).source()).collect();
+    let texts: Vec<_> = causes.iter().map(|cause| cause.to_string()).collect();
+    let says = |words: &[&str]| words.iter().any(|word| texts.iter().any(|text| text.contains(word)));
+    assert!(
+        says(&["cannot ", "can't "]) && says(&["snapshot-", "log-", "simulated disk"]),
+        "what, and where: {texts:?}"
+    );
+    assert!(says(&["mend the cause, and open", "is tried again"]), "nothing to do: {texts:?}");
+    assert!(causes.iter().any(|cause| cause.is::<std::io::Error>()), "the system's own error is lost: {texts:?}");
+    assert!(texts.iter().all(|text| !text.ends_with('.')), "{texts:?}");
 }
 
 /// How a failure comes to its end.
@@ -172,7 +186,7 @@ fn sweep(strike: impl Fn(&SimulatedDisk, u64) -> bool, ending: Ending) {
         run_through(&mut disk, &mut history, ending);
         let crashed = (0..6).map(|seed| disk.crash(seed)).chain(disk.images(4).take(4)).chain([disk.kill()]);
         for (number, left) in crashed.enumerate() {
-            let mut session = Session::open(&left)
+            let mut session = Session::open(&left, history.clock)
                 .unwrap_or_else(|error| panic!("operation {operation}, image {number} does not open: {error:?}"));
             let state = session.state().expect("all is readable");
             let found = history.find(&state);
@@ -181,9 +195,9 @@ fn sweep(strike: impl Fn(&SimulatedDisk, u64) -> bool, ending: Ending) {
             let mut history = history.clone();
             history.restart(found);
             run(&left, &[Step::Put(NUMBERS, 5, 5), Step::Frame], &mut history).expect("nothing fails");
-            let state =
-                Session::open(&left.crash(operation)).map(|mut session| session.state().expect("all is readable"));
-            assert_eq!(state.expect("it opens"), history.now, "operation {operation}, image {number}");
+            let mut session = Session::open(&left.crash(operation), history.clock).expect("it opens");
+            let state = session.state().expect("all is readable");
+            assert_eq!(state, history.seen(), "operation {operation}, image {number}");
         }
     }
 }
@@ -271,16 +285,15 @@ fn a_disk_of_any_size() {
     for capacity in (0..160).map(|n| n << 11) {
         let disk = SimulatedDisk::new();
         disk.set_capacity(capacity);
-        let opened = Session::open(&disk);
+        let opened = Session::open(&disk, START);
         let Ok(mut session) = opened else {
             disk.set_capacity(1 << 30);
-            drop(Session::open(&disk).expect("there is room now"));
+            drop(Session::open(&disk, START).expect("there is room now"));
             continue;
         };
         let mut history = History::new();
         for n in 0..12 {
-            let version = session.map(BLOBS).and_then(|map| Ok(map.put(n % 3, n)?)).expect("memory goes on");
-            history.put((BLOBS, n % 3), n, version);
+            session.change(Step::Put(BLOBS, n % 3, n), &mut history).expect("memory goes on");
             history.cut();
             let result = if n % 4 == 3 { session.stepper.snapshot_file() } else { session.stepper.frame() };
             match result {
@@ -290,11 +303,11 @@ fn a_disk_of_any_size() {
                 Err(error) => assert!(matches!(error, DurabilityError::Log(_)), "{error:?}"),
             }
         }
-        assert_eq!(session.state().expect("memory goes on"), history.now);
+        assert_eq!(session.state().expect("memory goes on"), history.seen());
         drop(session);
         for disk in [disk.crash(capacity), disk] {
             disk.set_capacity(1 << 30);
-            let state = Session::open(&disk).expect("there is room now").state().expect("all is readable");
+            let state = Session::open(&disk, START).expect("there is room now").state().expect("all is readable");
             history.find(&state);
         }
     }
@@ -303,9 +316,10 @@ fn a_disk_of_any_size() {
 #[test]
 fn a_snapshot_file_that_fails_does_not_stop_the_log() {
     let disk = SimulatedDisk::new();
-    let mut session = Session::open(&disk).expect("nothing fails");
+    let mut session = Session::open(&disk, START).expect("nothing fails");
+    let mut history = History::new();
     for n in 1..=3 {
-        session.map(NUMBERS).and_then(|map| Ok(map.put(n, n)?)).expect("memory goes on");
+        session.change(Step::Put(NUMBERS, n, n), &mut history).expect("memory goes on");
         session.stepper.frame().expect("the log goes on");
         let before = session.store.health().tail_bytes;
         match n {

@@ -1,12 +1,14 @@
-//! Typed maps without their types: each key and each value is made of a number, and tells it.
+//! Typed components without their types: each key and each value is made of a number, and tells it.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use rkyv::{Archive, Deserialize, Serialize};
-use stillpoint::Store;
-use stillpoint_persist::{Durable, DurableStore, MapError, ReadError, Schema, Warming};
+use stillpoint::{Store, Transaction, TransactionError};
+use stillpoint_persist::{DurableStore, MapError, ReadError, Schema};
+
+use super::kinds::{Expiring, ExpiringInOrder, Kept, Kind, LIFETIME, Ordered, ROOM, Single, Strict};
 
 /// A key or value that stands for a number.
 pub(crate) trait Seeded: PartialEq {
@@ -15,7 +17,7 @@ pub(crate) trait Seeded: PartialEq {
     fn seed(&self) -> u64;
 }
 
-/// All kinds of maps that the tests write to; a script names one by its place.
+/// All that the tests write to, of each kind; a script names one by its place.
 pub(crate) const TABLES: &[&dyn Table] = &[
     &Typed::<u64, u64>::new("numbers"),
     &Typed::<String, Vec<String>>::new("names"),
@@ -23,19 +25,82 @@ pub(crate) const TABLES: &[&dyn Table] = &[
     &Typed::<u64, Blob>::new("blobs"),
     &Typed::<(u32, String), Option<Box<Order>>>::new("nested"),
     &Typed::<String, ()>::new("set"),
+    &Kind::<Ordered<String, Vec<String>>>::new("ladder"),
+    &Kind::<Single<Order>>::new("config"),
+    &Kind::<Expiring<u64, String>>::new("sessions"),
+    &Kind::<ExpiringInOrder<(u32, String), u64>>::new("leases"),
+    &Kind::<Strict<Venue, u64>>::new("strict"),
+    &Kind::<Kept<u64, u64>>::new("kept"),
 ];
 
-/// A map that can be asked for.
+/// What a key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The value's number.
+    pub(crate) value: u64,
+    pub(crate) version: u64,
+    /// From when on it is gone, since 1970.
+    pub(crate) expires: Option<Duration>,
+}
+
+impl Entry {
+    pub(crate) fn is_live(&self, clock: Duration) -> bool {
+        self.expires.is_none_or(|expires| clock < expires)
+    }
+}
+
+/// By key.
+pub(crate) type Entries = BTreeMap<u64, Entry>;
+
+/// What a component asks of writes, and makes of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    /// It has one key, 0, and always a value.
+    pub(crate) is_cell: bool,
+    /// Its keys expire.
+    pub(crate) expires: bool,
+    /// It refuses some numbers, and more keys than these.
+    pub(crate) keys_max: Option<usize>,
+}
+
+impl Rules {
+    pub(crate) const STRICT: Self = Self { is_cell: false, expires: false, keys_max: Some(ROOM) };
+
+    /// Whether a value may be written.
+    pub(crate) fn is_welcome(self, value: u64) -> bool {
+        self.keys_max.is_none() || value % 7 != 3
+    }
+
+    /// When a key's time is over that is written now.
+    pub(crate) fn expires_at(self, key: u64, clock: Duration) -> Option<Duration> {
+        if self.expires { clock.checked_add(Self::own_lifetime(key).unwrap_or(LIFETIME)) } else { None }
+    }
+
+    /// How long a key stays that is not left to the map.
+    pub(crate) fn own_lifetime(key: u64) -> Option<Duration> {
+        match key % 3 {
+            0 => None,
+            1 => Some(Duration::from_secs(10)),
+            _ => Some(Duration::MAX),
+        }
+    }
+}
+
+/// A component that can be asked for.
 pub(crate) trait Table: Sync {
     fn name(&self) -> &'static str;
 
     fn open(&self, store: &DurableStore) -> Result<Box<dyn OpenTable>, MapError>;
+
+    fn rules(&self) -> Rules {
+        Rules::default()
+    }
 }
 
-/// A map that was asked for.
+/// A component that was asked for.
 pub(crate) trait OpenTable {
-    /// Sets a key; returns its version.
-    fn put(&self, key: u64, value: u64) -> Result<u64, ReadError>;
+    /// Sets a key; returns its version, or nothing if the write was refused.
+    fn put(&self, key: u64, value: u64) -> Result<Option<u64>, ReadError>;
 
     /// Removes a key; returns whether it was there.
     fn remove(&self, key: u64) -> Result<bool, ReadError>;
@@ -43,13 +108,21 @@ pub(crate) trait OpenTable {
     /// Looks a key up: the value's number, and the version.
     fn get(&self, key: u64) -> Result<Option<(u64, u64)>, ReadError>;
 
-    /// Everything: by key, the value's number and the version.
-    fn all(&self, store: &Store) -> Result<BTreeMap<u64, (u64, u64)>, ReadError>;
+    /// Everything.
+    fn all(&self, store: &Store) -> Result<Entries, ReadError>;
+
+    /// Brings everything in, for transactions.
+    fn warm(&mut self) -> Result<(), ReadError> {
+        Ok(())
+    }
+
+    /// Sets or removes a key in a transaction.
+    fn draft<'s>(&'s self, tx: &mut Transaction<'s>, key: u64, value: Option<u64>) -> Result<(), TransactionError>;
 }
 
-/// A map of a key and a value type, by name.
+/// A plain map of a key and a value type, by name.
 pub(crate) struct Typed<K, V> {
-    name: &'static str,
+    pub(super) name: &'static str,
     types: PhantomData<fn(K, V)>,
 }
 
@@ -57,55 +130,6 @@ impl<K, V> Typed<K, V> {
     pub(crate) const fn new(name: &'static str) -> Self {
         Self { name, types: PhantomData }
     }
-}
-
-impl<K, V> Table for Typed<K, V>
-where
-    K: Seeded + Durable + Hash + Eq + Clone,
-    V: Seeded + Durable,
-{
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn open(&self, store: &DurableStore) -> Result<Box<dyn OpenTable>, MapError> {
-        Ok(Box::new(store.map::<K, V>(self.name)?))
-    }
-}
-
-impl<K, V> OpenTable for Warming<K, V>
-where
-    K: Seeded + Durable + Hash + Eq + Clone,
-    V: Seeded + Durable,
-{
-    fn put(&self, key: u64, value: u64) -> Result<u64, ReadError> {
-        Ok(self.pin().put(K::of(key), V::of(value))?.as_u64())
-    }
-
-    fn remove(&self, key: u64) -> Result<bool, ReadError> {
-        Ok(self.pin().remove(&K::of(key))?.is_some())
-    }
-
-    fn get(&self, key: u64) -> Result<Option<(u64, u64)>, ReadError> {
-        let pin = self.pin();
-        let seen = pin.versioned(&K::of(key))?;
-        Ok(seen.map(|seen| (number_of(seen.value()), seen.version().as_u64())))
-    }
-
-    fn all(&self, store: &Store) -> Result<BTreeMap<u64, (u64, u64)>, ReadError> {
-        let map = self.warm()?;
-        let snapshot = store.snapshot();
-        let view = snapshot.of(&map).expect("a map of this store");
-        let entries = view.iter_versioned();
-        Ok(entries.map(|(key, seen)| (number_of(key), (number_of(seen.value()), seen.version().as_u64()))).collect())
-    }
-}
-
-/// The number that something stands for; it must be exactly what that number makes.
-fn number_of<T: Seeded>(seeded: &T) -> u64 {
-    let seed = seeded.seed();
-    assert!(T::of(seed) == *seeded, "{seed} made something else");
-    seed
 }
 
 #[derive(Archive, Serialize, Deserialize, Schema, Clone, Debug, PartialEq, Eq, Hash)]
