@@ -12,6 +12,7 @@ use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::era::{RetireQueue, Retired};
 use crate::raw::place::Place;
+use crate::raw::registry::{LiveView, Registered};
 use crate::raw::session::SESSIONS;
 use crate::raw::slot::{Slot, SlotHeader};
 use crate::raw::table::{Inserted, Position};
@@ -24,10 +25,46 @@ pub fn end_sessions() {
     drop(ended);
 }
 
+/// The live snapshots, as a pruner has seen them.
+#[derive(Debug)]
+pub struct Scanned(LiveView);
+
 /// Looks at the live snapshots as a pruner does, and so sets what is pending.
-pub fn scan(store: &Store) {
+pub fn scan(store: &Store) -> Scanned {
     let engine = store.engine();
-    engine.registry.view(&engine.clock);
+    Scanned(engine.registry.view(&engine.clock))
+}
+
+/// A snapshot's place among the live ones, without the rest of it: its end does no more than to free that.
+pub struct Registration {
+    store: Store,
+    registered: Registered,
+}
+
+/// Takes a snapshot of which only its place matters.
+pub fn register(store: &Store) -> Registration {
+    let engine = store.engine();
+    Registration { store: store.clone(), registered: engine.registry.take(&engine.clock) }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.store.engine().registry.release(&self.registered);
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registration").field(&self.registered.tick).finish()
+    }
+}
+
+/// Works at a store's backlog, as [`work_at_backlog`] does, beginning with a view that may be older than what stands there.
+pub fn work_at_backlog_by(store: &Store, seen: Scanned) {
+    let engine = store.engine();
+    let session = engine.session();
+    let guard = session.pin();
+    Worker::new(engine, &session, &guard).work_off_by(seen.0, 1, 1);
 }
 
 /// Works at a store's backlog, as writers do on the side: with nothing that [`Store::maintain`] does besides.

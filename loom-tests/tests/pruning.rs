@@ -2,13 +2,14 @@
 
 #![cfg(loom)]
 
-use stillpoint::internals::scan;
+use stillpoint::internals::{register, scan, work_at_backlog_by};
 use stillpoint::{Map, Snapshot, Store};
 use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
 
 const KEY: u64 = 1;
 const LOST: &str = "a snapshot has lost what it saw";
 const PAST: &str = "a snapshot shows the past";
+const KEPT: &str = "a version stays that nobody sees";
 const TWICE: &str = "an item is retired twice";
 
 /// What a snapshot sees, twice the same, and not nothing.
@@ -161,3 +162,39 @@ fn a_snapshot_in_a_grown_registry_is_seen() {
         seen(&still, &map);
     });
 }
+
+/// Two snapshots see a version. Who replaces it sees the newer one, and finds the older one gone; who works at the backlog later, but has looked
+/// before, has seen it the other way round.
+#[test]
+fn what_was_watched_is_pruned_when_all_snapshots_have_gone() {
+    explore(2, || {
+        let (store, [map]) = store_of(["map"]);
+        map.pin().put(KEY, 1);
+        let first_word = register(&store);
+        let older = register(&store);
+        drop(first_word);
+        let newer = register(&store);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 2)
+        });
+        let worker = spawn({
+            let store = store.clone();
+            move || {
+                drop(newer);
+                let seen = scan(&store);
+                drop(older);
+                seen
+            }
+        });
+        join(writer);
+        work_at_backlog_by(&store, join(worker));
+        for _ in 0..4 {
+            store.maintain();
+        }
+        assert_eq!(store.stats().versions, 1, "{KEPT}");
+    });
+}
+
+twin!(watched_for_ever_when_judged_by_an_older_view:
+    what_was_watched_is_pruned_when_all_snapshots_have_gone without JudgeByYoungerView, KEPT);

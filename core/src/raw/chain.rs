@@ -38,14 +38,18 @@
 //! # Watched versions
 //! A version that was replaced and that a live snapshot sees is *left* to the next writer of its key if it lies in a room of its slot (see
 //! [`rooms`](crate::raw::rooms)), and is not below a removal. Any other is *watched* by exactly one entry of the backlog: that of the oldest
-//! snapshot that saw it. The entry is looked at only by a view in which that one has ended: an older view may show a still older
-//! snapshot, and make the entry look like that of a version that is gone. When it is looked at, it is gone; the version is
+//! snapshot that saw it. When the entry is looked at, that one has ended, and the version is
 //! unlinked, or watched by an entry of the oldest that still sees it. So a snapshot that is kept for long hides nothing that others
 //! leave, however many come and go beside it.
 //!
-//! The entry finds its version again by the snapshot's tick *w*: it is the version that was visible at *w*, if it is still
-//! seen at *w* or later. A version below it may come to fill its place when it has been unlinked; but that one was
-//! replaced at or before *w*, so no snapshot from *w* on sees it.
+//! The entry finds its version again by the snapshot's tick *w*: it is the version that was visible at *w*, if the oldest snapshot that sees it
+//! is not older than *w*. A version below it may come to fill its place when it has been unlinked; but that one was
+//! replaced at or before *w*, so no snapshot from *w* on sees it, and an older one has an entry of its own.
+//!
+//! *Why the view by which an entry is judged is taken after the entry was found:* then a snapshot older than *w* in it that sees the version was
+//! there when the entry was made, and that would be the oldest's. Two views that are taken side by side may each show a snapshot
+//! that had ended for the other one: by an older view, the one that it shows may be older than *w*, and the entry be taken for that of a version
+//! that is gone.
 //!
 //! A version that history keeps (see [`lineage`](crate::raw::lineage)) needs no watch: whoever finds it kept no longer watches it or
 //! unlinks it then.

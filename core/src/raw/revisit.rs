@@ -61,10 +61,15 @@ impl<'g> Worker<'g> {
         if self.engine.backlog.len() == 0 || self.is_sweeping() {
             return 0;
         }
-        // Before a block is taken: it asks the user's source.
-        let now = self.engine.time_to_forget();
         let view = self.engine.registry.view(&self.engine.clock);
         let looks = looks.unwrap_or_else(|| self.looks_worth_while(&view));
+        self.work_off_by(view, blocks, looks)
+    }
+
+    /// Looks at blocks that are ready by a view of the live snapshots.
+    pub(crate) fn work_off_by(&self, mut view: LiveView, blocks: usize, looks: usize) -> usize {
+        // Before a block is taken: it asks the user's source.
+        let now = self.engine.time_to_forget();
         let (mut done, mut served, mut passed) = (0, 0, 0);
         for _ in 0..looks {
             if done == blocks {
@@ -81,6 +86,10 @@ impl<'g> Worker<'g> {
                 continue;
             }
             done += 1;
+            if rule::holds(Rule::JudgeByYoungerView) {
+                // Its entries may have come after the view by which it is ready.
+                self.engine.registry.view_into(&self.engine.clock, &mut view);
+            }
             for waiting in block.slots {
                 served += usize::from(self.look_again(waiting, &view) == Looked::Served);
             }
@@ -135,8 +144,7 @@ impl<'g> Worker<'g> {
         slot.dequeue(waiting.waits_for);
         let mut pruning = Pruning::new(*self, component, slot).judged_by(view);
         let watched = match waiting.waits_for {
-            // Not due: its block is looked at for another one. And the view may be older than the entry: it may show an older snapshot
-            // that still sees the version, as if this entry were that of a version that has gone.
+            // Not due: its block is looked at for another one.
             WaitsFor::Snapshot(tick) if !view.has_ended(tick) => {
                 pruning.enqueue(waiting.waits_for);
                 return Looked::WaitsOn;

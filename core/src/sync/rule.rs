@@ -30,6 +30,8 @@ pub enum Rule {
     ClockBeforeScan,
     /// A version is pruned only when no live snapshot sees it.
     PruneChecksSnapshots,
+    /// An entry of the backlog is judged by a view of the live snapshots that was taken after the entry was found.
+    JudgeByYoungerView,
     /// A chain has one pruner at a time.
     OnePruner,
     /// A consumer takes what threads have announced.
