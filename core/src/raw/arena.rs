@@ -71,10 +71,15 @@ impl Arena {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// How its pages are laid out.
+    pub(crate) fn pages(&self) -> PageLayout {
+        self.pages
+    }
+
     /// Asks for what a write of a slot touches beside it to be brought near.
     #[inline]
     pub(crate) fn prefetch_side(&self, slot: &SlotHeader) {
-        self.pages.prefetch_side(slot);
+        self.pages.prefetch_header_and_side(slot);
     }
 
     /// Takes a slot. The caller is pinned. Lock-free.

@@ -99,10 +99,11 @@ impl Component {
         let slot = Layout::new::<Slot<K>>();
         let rooms = RoomLayout::behind::<V>(slot.size());
         let layout = Layout::from_size_align(rooms.end(), slot.align()).expect("a slot is smaller than a page");
+        let arena = Arena::new(layout, id);
         Self {
-            table: Table::new(),
+            table: Table::new(arena.pages()),
             index,
-            arena: Arena::new(layout, id),
+            arena,
             rooms,
             recording: None,
             bound: None,
@@ -123,6 +124,7 @@ impl Component {
         debug_assert_eq!(self.slots(), 0, "no version without a lineage");
         // A version with a lineage fits no room.
         self.arena = self.arena.with_slots_of(self.rooms.at());
+        self.table = Table::new(self.arena.pages());
         self.rooms = RoomLayout::NONE;
         self.recording = Some(recording);
         self.make_tombstone = || RecordedNode::<V>::allocate(None, Stamp::UNDECIDED, Mark::NONE);

@@ -105,13 +105,31 @@ impl PageLayout {
         unsafe { page.cast::<Page>().write(Page { component, slots_at, reciprocal }) };
     }
 
+    /// The side of a slot: found without a look at the page's header, which is a cache miss of its own.
+    #[inline]
+    pub(crate) fn side<'g>(&self, slot: &'g SlotHeader) -> &'g Side {
+        // SAFETY: each slot of a page has its side there, written before the slot was handed out.
+        unsafe { &*self.address_of_side(slot) }
+    }
+
+    /// Asks for a slot's side to be brought near.
+    #[inline]
+    pub(crate) fn prefetch_side(&self, slot: &SlotHeader) {
+        prefetch(self.address_of_side(slot));
+    }
+
+    #[inline]
+    fn address_of_side(&self, slot: &SlotHeader) -> *const Side {
+        let page = page_of(slot);
+        page.wrapping_byte_add(side_at(slot, page, self.slots_at, self.reciprocal)).cast()
+    }
+
     /// Asks for a slot's side, and for the header by which it is found, to be brought near. The headers of all pages share some few lines
     /// of a cache, so they are as far away as the rest.
     #[inline]
-    pub(crate) fn prefetch_side(&self, slot: &SlotHeader) {
-        let page = page_of(slot);
-        prefetch(page);
-        prefetch(page.wrapping_byte_add(side_at(slot, page, self.slots_at, self.reciprocal)));
+    pub(crate) fn prefetch_header_and_side(&self, slot: &SlotHeader) {
+        prefetch(page_of(slot));
+        self.prefetch_side(slot);
     }
 }
 
@@ -172,6 +190,8 @@ mod tests {
                 let slot = unsafe { layout.slot(page.start(), index) };
                 let side = page.start().addr() + SIDES_AT + index * size_of::<Side>();
                 assert_eq!(side_of(slot).addr(), side, "slot {index} of size {size}");
+                // SAFETY: zeros are an empty slot.
+                assert_eq!(layout.address_of_side(unsafe { &*slot }).addr(), side);
                 assert!(side + size_of::<Side>() <= page.start().addr() + layout.slots_at);
                 // SAFETY: zeros are an empty slot.
                 assert_eq!(component_of(unsafe { &*slot }), 7);

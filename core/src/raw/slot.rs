@@ -19,7 +19,7 @@ use std::ptr;
 
 use crate::raw::backlog::WaitsFor;
 use crate::raw::chain::VersionHeader;
-use crate::raw::page::{self, Side};
+use crate::raw::page::{self, PageLayout, Side};
 use crate::raw::rooms::RoomLayout;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, Ordering, keep, kept, watch};
@@ -222,6 +222,13 @@ impl SlotHeader {
     pub(crate) fn hash(&self) -> u64 {
         // Relaxed: written before the slot is published, and read only through a published pointer.
         kept(self.side().hash.load(Ordering::Relaxed))
+    }
+
+    /// As [`hash`](Self::hash), given how the component's pages are laid out.
+    #[inline]
+    pub(crate) fn hash_in(&self, pages: &PageLayout) -> u64 {
+        // Relaxed: as in `hash`.
+        kept(pages.side(self).hash.load(Ordering::Relaxed))
     }
 
     /// The component that the slot belongs to.

@@ -13,6 +13,7 @@ use std::ptr;
 
 use smallvec::SmallVec;
 
+use crate::raw::page::PageLayout;
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicU64, EqualBytes, Ordering, TAG_SHIFT, equal_bytes, prefetch};
@@ -298,6 +299,18 @@ impl Bucket {
     pub(crate) fn set_moved(&self) -> bool {
         // AcqRel [TAG-1]: mate of Acquire [TAG-2].
         self.tags.fetch_or(MOVED, Ordering::AcqRel) & MOVED == 0
+    }
+
+    /// Asks for the sides of the slots here to be brought near, if they are to be moved. The caller is pinned.
+    pub(crate) fn prefetch_sides(&self, pages: &PageLayout) {
+        if self.tags().is_moved() {
+            return;
+        }
+        for index in 0..ENTRIES {
+            if let Meaning::Slot(slot) = self.entry(index).meaning() {
+                pages.prefetch_side(slot);
+            }
+        }
     }
 
     /// Freezes every entry of the chain that begins here, and appends the slots found, in order. All who do this find the

@@ -6,6 +6,7 @@ use super::bucket::{Few, Hashed};
 use super::{Generation, Table};
 use crate::raw::component::Component;
 use crate::raw::era::Retired;
+use crate::raw::page::PageLayout;
 use crate::raw::slot::SlotHeader;
 use crate::sync::Ordering;
 use crate::tuning::{GROW_KEYS, MOVE_STEP, OVERFLOW_SHARE};
@@ -31,7 +32,7 @@ impl Generation {
     }
 
     /// Moves a bucket to the next generation, if it has not moved. Any number of threads may do this at once.
-    pub(super) fn move_bucket(&self, index: usize, next: &Self) {
+    pub(super) fn move_bucket(&self, index: usize, next: &Self, pages: &PageLayout) {
         let bucket = &self.buckets[index];
         if bucket.tags().is_moved() {
             return;
@@ -43,7 +44,7 @@ impl Generation {
         let mut shares: [Few<Hashed<'_>>; 2] = Default::default();
         // One after the other, so that the misses overlap.
         for slot in slots {
-            let hash = slot.hash();
+            let hash = slot.hash_in(pages);
             shares[next.index(hash) - index * factor].push((hash, slot));
         }
         for (target, share) in shares[..factor].iter().enumerate() {
@@ -69,10 +70,11 @@ impl Table {
         let len = root.buckets.len();
         // Relaxed: hands out numbers; buckets are moved once whatever it says.
         let from = root.claimed.fetch_add(MOVE_STEP, Ordering::Relaxed);
-        for index in from..from + MOVE_STEP {
-            // Past the end it begins again: for buckets that somebody claimed and stopped moving.
-            root.move_bucket(index % len, next);
-        }
+        // Past the end it begins again: for buckets that somebody claimed and stopped moving.
+        let claimed = (from..from + MOVE_STEP).map(|index| index % len);
+        // All at once, so that their misses overlap.
+        claimed.clone().for_each(|index| root.buckets[index].prefetch_sides(&self.pages));
+        claimed.for_each(|index| root.move_bucket(index, next, &self.pages));
         if root.has_moved() {
             self.promote(root, next, retire);
         }

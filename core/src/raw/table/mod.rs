@@ -33,6 +33,7 @@ use std::ptr;
 use bucket::{Bucket, ENTRIES, Entry, LAST, Meaning, tag_of};
 
 use crate::raw::era::Retired;
+use crate::raw::page::PageLayout;
 use crate::raw::slot::SlotHeader;
 use crate::sync::rule::{self, Rule};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Zeroed, prefetch, watch, zeroed_slice};
@@ -54,6 +55,8 @@ pub(crate) struct Generation {
 /// The table of a component.
 pub(crate) struct Table {
     root: AtomicPtr<Generation>,
+    /// Where the sides of its slots lie.
+    pages: PageLayout,
 }
 
 /// What an insert found or did.
@@ -118,8 +121,9 @@ impl Drop for Generation {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
-        Self { root: AtomicPtr::new(Generation::allocate(TABLE_BUCKETS.ilog2())) }
+    /// A table for slots in pages of this layout.
+    pub(crate) fn new(pages: PageLayout) -> Self {
+        Self { root: AtomicPtr::new(Generation::allocate(TABLE_BUCKETS.ilog2())), pages }
     }
 
     #[inline]
@@ -203,7 +207,7 @@ impl Table {
         'generation: loop {
             if let Some(next) = generation.next() {
                 if rule::holds(Rule::MoveBeforeInsert) {
-                    generation.move_bucket(generation.index(hash), next);
+                    generation.move_bucket(generation.index(hash), next, &self.pages);
                     self.help(&mut retire);
                 }
                 generation = next;
@@ -279,7 +283,7 @@ impl Table {
         let mut generation = self.root();
         'generation: loop {
             if let Some(next) = generation.next() {
-                generation.move_bucket(generation.index(hash), next);
+                generation.move_bucket(generation.index(hash), next, &self.pages);
                 self.help(&mut retire);
                 generation = next;
                 continue;
