@@ -99,7 +99,7 @@ impl Trial {
     fn go_on(&mut self, image: &SimulatedDisk, history: &History, found: usize, state: &State) {
         let mut history = history.clone();
         history.restart(found);
-        let script = match self.images % 6 {
+        let script = match self.images % 7 {
             // A map that recovery knows or not; the others are carried along unasked.
             0 => &[Step::Put(NAMES, 3, 5), Step::SnapshotFile, Step::Put(NAMES, 4, 9), Step::Frame][..],
             1 => &[Step::Put(NUMBERS, 1, 7), Step::Frame, Step::Remove(NUMBERS, 1), Step::Frame][..],
@@ -108,7 +108,8 @@ impl Trial {
                 Step::Transact(&[Write::Set(CONFIG, 0, 3), Write::Set(LADDER, 0, 3), Write::Unset(NUMBERS, 1)]),
                 Step::Frame,
             ],
-            4 => &[Step::Wait(10), Step::Maintain, Step::Frame, Step::Put(SESSIONS, 1, 4), Step::SnapshotFile][..],
+            4 => &[Step::Drop(NUMBERS), Step::Put(LADDER, 1, 6), Step::Frame, Step::Put(NUMBERS, 6, 6), Step::Frame],
+            5 => &[Step::Wait(10), Step::Maintain, Step::Frame, Step::Put(SESSIONS, 1, 4), Step::SnapshotFile][..],
             _ => &[Step::Put(ORDERS, 1, 3), Step::Close { file: true }, Step::Put(NESTED, 0, 4), Step::Frame][..],
         };
         // A close needs a store that is open.
@@ -337,6 +338,56 @@ fn a_transaction_that_is_longer_than_a_block() {
         "large",
         &[Step::Put(CONFIG, 0, 5), Step::Frame, Step::Transact(LARGE), Step::Frame, Step::Die, Step::Frame],
     );
+}
+
+/// Components that go, with what they hold: asked for or not, in the log alone or in a file, and while one is written; others that have their names.
+#[test]
+fn components_that_are_dropped() {
+    let mut script = vec![Step::Transact(EVERYWHERE), Step::Put(NAMES, 1, 1), Step::Frame];
+    // In the log alone, and new again in the same frame, with less.
+    script.extend([
+        Step::Drop(LADDER),
+        Step::Drop(CONFIG),
+        Step::Put(LADDER, 7, 7),
+        Step::Put(NUMBERS, 2, 2),
+        Step::Frame,
+    ]);
+    script.extend([
+        Step::Drop(LADDER),
+        Step::Put(LADDER, 8, 8),
+        Step::Drop(LADDER),
+        Step::Drop(KEPT),
+        Step::SnapshotFile,
+    ]);
+    // In the file, by a process that has not asked for them; and one that never was.
+    script.extend([
+        Step::Die,
+        Step::Drop(SESSIONS),
+        Step::Put(NUMBERS, 3, 3),
+        Step::Drop(STRICT),
+        Step::Frame,
+        Step::Drop(SET),
+    ]);
+    script.extend([Step::Put(SESSIONS, 1, 4), Step::Put(CONFIG, 0, 3), Step::Put(STRICT, 6, 2), Step::Frame]);
+    // While a file is written that has them.
+    script.extend([
+        Step::Turn,
+        Step::Turn,
+        Step::Drop(NUMBERS),
+        Step::Drop(LEASES),
+        Step::Put(LEASES, 1, 5),
+        Step::Frame,
+    ]);
+    script.extend([Step::Turn, Step::Turn, Step::Put(NUMBERS, 4, 4), Step::Frame, Step::Close { file: false }]);
+    script.extend([
+        Step::Drop(NUMBERS),
+        Step::Close { file: true },
+        Step::Put(NUMBERS, 5, 5),
+        Step::Drop(NAMES),
+        Step::Die,
+    ]);
+    script.extend([Step::Drop(NAMES), Step::Frame, Step::Put(NAMES, 2, 2), Step::Frame]);
+    check("dropped", &script);
 }
 
 /// While a file is written, piece by piece, all kinds go on; what it holds is of its own moment.

@@ -154,3 +154,52 @@ fn lives_go_on_where_the_last_one_was_found() {
     }
     assert!(before.iter().all(|step| *step > 50), "{before:?}");
 }
+
+/// One step of a thread that drops and makes anew: says so in a map, drops, fills what has the name then. Each of these comes back only with all
+/// that was before it.
+fn drop_and_fill(store: &DurableStore, marks: &Map<u64, u64>, step: u64) {
+    marks.pin().put(0, step);
+    assert!(store.drop_component("scratch") || step == 1);
+    let scratch = store.ordered_map::<u64, u64>("scratch").expect("the name is free");
+    let filled = store.store().transact(|tx| (0..4).try_for_each(|key| tx.put(&scratch, key, step)));
+    filled.expect("nothing is refused");
+    marks.pin().put(1, step);
+}
+
+#[test]
+fn a_drop_is_in_its_place_among_writes() {
+    let (rounds, images) = if cfg!(debug_assertions) { (60, 6) } else { (400, 8) };
+    let mut random = Random::new(13);
+    let mut most = 0;
+    for round in 0..rounds {
+        let disk = SimulatedDisk::with_seed(round);
+        let options = Options::new().interval(Duration::ZERO).segment_bytes(32 << 10).tail_bytes_max(64 << 10);
+        let store = options.open_on(Arc::new(disk.clone())).expect("an empty disk");
+        let marks = store.map::<u64, u64>("marks").and_then(|map| Ok(map.warm()?)).expect("new");
+        disk.crash_at(1 + random.below(200));
+        let mut acknowledged = 0;
+        for step in (1..).take_while(|_| !disk.is_off()) {
+            drop_and_fill(&store, &marks, step);
+            if step.is_multiple_of(16) && store.sync().is_ok() {
+                acknowledged = step;
+            }
+        }
+        drop((marks, store));
+        for number in 0..images {
+            let left = if number == 0 { disk.kill() } else { disk.crash(random.next()) };
+            let store = Options::new().open_on(Arc::new(left)).expect("it opens");
+            let marks = store.map::<u64, u64>("marks").and_then(|map| Ok(map.warm()?)).expect("whole");
+            let [begun, done] = [0, 1].map(|key| marks.pin().get(&key).copied().unwrap_or(0));
+            assert!(done >= acknowledged && begun >= done && begun <= done + 1, "{begun} {done} {acknowledged}");
+            let scratch = store.ordered_map::<u64, u64>("scratch").expect("whole");
+            let still = store.store().snapshot();
+            let found: Vec<_> = still.iter(&scratch).map(|(_, step)| *step).collect();
+            // Before the drop, behind it, or filled again.
+            let may_be = |step| found == [step; 4] && step != 0;
+            let is_right = may_be(begun) || (begun > done && (found.is_empty() || may_be(done))) || begun == 0;
+            assert!(is_right, "round {round}, image {number}: {found:?} at {begun}, after {done}");
+            most = most.max(begun);
+        }
+    }
+    assert!(most > 50, "{most} drops are too few to be misplaced");
+}

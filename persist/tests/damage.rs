@@ -15,7 +15,8 @@ use stillpoint_persist::{OpenError, OpenReport};
 use support::history::{History, START, State};
 use support::run::{Session, run};
 use support::script::{
-    BLOBS, CONFIG, ELSEWHERE, EVERYWHERE, LADDER, LEASES, NAMES, NESTED, NUMBERS, ORDERS, SESSIONS, SET, STRICT, Step,
+    BLOBS, CONFIG, ELSEWHERE, EVERYWHERE, KEPT, LADDER, LEASES, NAMES, NESTED, NUMBERS, ORDERS, SESSIONS, SET, STRICT,
+    Step,
 };
 
 /// Everything was durable when the store was closed: two segments behind a snapshot file.
@@ -38,7 +39,7 @@ const SEALED: &[Step] = &[
     Step::Close { file: false },
 ];
 
-/// The same, of every kind of component: transactions, removals by hand and by time, in the file and in both segments.
+/// The same, of every kind of component: transactions, removals by hand and by time, a drop; in the file and in both segments.
 const KINDS: &[Step] = &[
     Step::Put(SESSIONS, 0, 1),
     Step::Put(SESSIONS, 2, 2),
@@ -54,6 +55,7 @@ const KINDS: &[Step] = &[
     Step::Maintain,
     Step::Put(CONFIG, 0, 6),
     Step::Put(LEASES, 1, 7),
+    Step::Drop(KEPT),
     Step::Frame,
     Step::Put(STRICT, 2, 8),
     Step::Frame,

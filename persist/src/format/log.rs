@@ -12,6 +12,9 @@
 //! starts from a seed made of the segment's salt, number and store, so that a block that was left by something else never counts. Frames start at pages,
 //! so that no write touches a page that holds a frame that was acknowledged: a torn write spoils only what nobody waits for.
 //!
+//! A record defines a component, says what a key of it has or that it has none, or says that the component was dropped: then what the snapshot file
+//! and the frames before hold of it is void, its name is free, and a later frame may define its number again.
+//!
 //! # Torn or damaged
 //! Four rules let a reader tell a write that never completed from damage:
 //!
@@ -327,6 +330,7 @@ pub(crate) enum RecordKind {
     Define = 1,
     Put = 2,
     Remove = 3,
+    Drop = 4,
 }
 
 /// Where a record's parts lie in a frame's payload.
@@ -356,6 +360,7 @@ impl RecordHeader {
             1 => RecordKind::Define,
             2 => RecordKind::Put,
             3 => RecordKind::Remove,
+            4 => RecordKind::Drop,
             _ => return None,
         };
         Some(Self {

@@ -49,6 +49,11 @@ pub enum Record<'a> {
         /// The key's bytes.
         key: &'a [u8],
     },
+    /// A component is gone, with everything that was said of it before.
+    Drop {
+        /// The component's number.
+        component: u32,
+    },
 }
 
 impl Frame {
@@ -139,6 +144,7 @@ fn decode(payload: &[u8], at: u64) -> Option<(Record<'_>, u64)> {
     let record = match (kind, parts) {
         (RecordKind::Put, [key, value, []]) => Record::Put { component, version, key, value },
         (RecordKind::Remove, [key, [], []]) => Record::Remove { component, version, key },
+        (RecordKind::Drop, [[], [], []]) => Record::Drop { component },
         (RecordKind::Define, [name, key_schema, value_schema]) => Record::Define {
             component,
             name: std::str::from_utf8(name).ok()?,

@@ -63,7 +63,7 @@ fn changes(tail: &LogTail) -> Vec<Vec<Change>> {
             (component, version, key.to_vec(), Some(value.to_vec()))
         }
         Record::Remove { component, version, key } => (component, version, key.to_vec(), None),
-        Record::Define { .. } => panic!("nothing was defined"),
+        Record::Define { .. } | Record::Drop { .. } => panic!("nothing was defined"),
     };
     tail.frames.iter().map(|frame| frame.records().map(change).collect()).collect()
 }

@@ -185,6 +185,14 @@ impl LogWriter {
         self.record(RecordKind::Remove, component, version, [key, &[], &[]])
     }
 
+    /// Says in the open frame that a component is gone, whose number was defined before.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`], which is final.
+    pub fn drop_component(&mut self, component: u32) -> Result<(), FormatError> {
+        self.record(RecordKind::Drop, component, 0, [&[], &[], &[]])
+    }
+
     /// Ends the open frame and makes it durable; a frame without records is one too.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod base;
 mod catalog;
 mod components;
+mod dropping;
 mod identity;
 mod options;
 mod persister;
@@ -100,7 +101,7 @@ impl DurableStore {
         Ok(self)
     }
 
-    /// The store in memory: for snapshots, and for maps that need not survive.
+    /// The store in memory: for snapshots, transactions, and maps that need not survive.
     ///
     /// # Examples
     /// ```
@@ -169,7 +170,7 @@ impl DurableStore {
             value_schema: value_schema.to_string(),
         };
         let (base, tail) = match &dormant {
-            Some(dormant) => (Base::of(&dormant.base, name), &*dormant.tail),
+            Some(dormant) => (dormant.base.as_ref().and_then(|base| Base::of(base, name)), dormant.frames()),
             None => (None, &[][..]),
         };
         let hash_key = self.identity.hash_key;

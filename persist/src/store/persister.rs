@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use stillpoint::{Consumer, Cut, Snapshot, Store};
 
-use super::catalog::{ActiveComponent, Catalog, file_failed, log_failed};
+use super::catalog::{ActiveComponent, AsOf, Catalog, file_failed, log_failed};
 use super::identity::{Identity, TICKS_RESERVED, wall_clock};
 use super::options::Options;
 use super::snapshot_job::{Published, SnapshotJob, Source};
@@ -201,9 +201,9 @@ impl Persister {
         let tick = cut.tick();
         let started = Instant::now();
         // The catalog as of the cut: a map that is asked for later has no change up to it.
-        let sources = lock(&self.catalog).sources();
-        match self.write_frame(&cut, &sources, Ending::Commit) {
-            Ok(bytes) => Ok((self.acknowledge(cut, bytes, started.elapsed()), sources)),
+        let as_of = lock(&self.catalog).as_of(tick);
+        match self.write_frame(&cut, &as_of, Ending::Commit) {
+            Ok(bytes) => Ok((self.acknowledge(cut, bytes, started.elapsed()), as_of.sources)),
             Err(error) => {
                 // Dropping the cut gives its changes back.
                 drop(cut);
@@ -237,27 +237,26 @@ impl Persister {
     }
 
     /// Writes what changed in a cut; `None` if that is nothing and nothing else must be said.
-    fn write_frame(
-        &mut self,
-        cut: &Cut,
-        sources: &VecDeque<Source>,
-        ending: Ending,
-    ) -> Result<Option<u64>, DurabilityError> {
-        let active = || sources.iter().filter_map(Source::active);
+    fn write_frame(&mut self, cut: &Cut, as_of: &AsOf, ending: Ending) -> Result<Option<u64>, DurabilityError> {
+        let active = || as_of.sources.iter().filter_map(Source::active);
+        let dropped: Vec<_> = as_of.dropped.iter().filter(|dropped| self.defined.contains(dropped)).collect();
         let is_new = active().any(|component| !self.defined.contains(&component.record().id));
         // Snapshots move the clock without a change: what is set aside must last.
         let is_reserved = self.tick_reserve == 0 || self.tick_reserve.saturating_sub(cut.tick()) > TICKS_RESERVED / 2;
-        if cut.is_empty() && !is_new && is_reserved && ending == Ending::Commit {
+        if cut.is_empty() && dropped.is_empty() && !is_new && is_reserved && ending == Ending::Commit {
             return Ok(None);
         }
         let mut log = self.take_log()?;
         let mut defined = Vec::new();
-        let written = active().try_for_each(|component| {
-            if !self.defined.contains(&component.record().id) {
-                log.define(component.record()).map_err(log_failed)?;
-                defined.push(component.record().id);
-            }
-            component.log_changes(cut, &mut log)
+        let written = dropped.iter().try_for_each(|dropped| log.drop_component(**dropped).map_err(log_failed));
+        let written = written.and_then(|()| {
+            active().try_for_each(|component| {
+                if !self.defined.contains(&component.record().id) {
+                    log.define(component.record()).map_err(log_failed)?;
+                    defined.push(component.record().id);
+                }
+                component.log_changes(cut, &mut log)
+            })
         });
         if let Err(error) = written {
             if log.failed().is_none() && log.abort().is_ok() {
@@ -276,7 +275,9 @@ impl Persister {
             }
             Ending::Seal => log.seal(commit).map_err(log_failed),
         }?;
+        dropped.iter().for_each(|dropped| _ = self.defined.remove(dropped));
         self.defined.extend(defined);
+        lock(&self.catalog).forget(&as_of.dropped);
         self.frame = info.frame;
         self.tick_reserve = commit.tick_reserve;
         Ok(Some(info.bytes))
@@ -497,8 +498,8 @@ impl Persister {
         }
         let Some(consumer) = &mut self.consumer else { return Err(self.why_ended()) };
         let cut = consumer.cut();
-        let sources = lock(&self.catalog).sources();
-        if matches!(&self.log, Log::Unopened(tail) if tail.sealed) && cut.is_empty() {
+        let as_of = lock(&self.catalog).as_of(cut.tick());
+        if matches!(&self.log, Log::Unopened(tail) if tail.sealed) && cut.is_empty() && as_of.dropped.is_empty() {
             // As it was found.
             return Ok(());
         }
@@ -509,7 +510,7 @@ impl Persister {
             return Err(log_failed(error));
         }
         let started = Instant::now();
-        let bytes = self.write_frame(&cut, &sources, Ending::Seal)?;
+        let bytes = self.write_frame(&cut, &as_of, Ending::Seal)?;
         self.acknowledge(cut, bytes, started.elapsed());
         Ok(())
     }

@@ -9,7 +9,7 @@
 //!
 //! Every step may be cut short by a crash and begun anew. Nothing is removed before what replaces it is durable.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -252,11 +252,16 @@ fn try_file(medium: &dyn Medium, name: &str) -> Result<(SnapshotFile, LogTail), 
 
 /// All components that the file or a frame behind it names; none was asked for yet.
 ///
-/// A name may be defined again as what it is, and a record is of a number that was defined before. Anything else would hand one
-/// component's records to another.
+/// A name may be defined again as what it is, and a record is of a number that was defined before, and not dropped since. Anything else would hand
+/// one component's records to another.
 fn catalog(file: Arc<SnapshotFile>, frames: &Arc<[Frame]>) -> Result<Catalog, FormatError> {
-    let mut components =
-        Components { file: Arc::clone(&file), frames, names: HashMap::new(), dormant: BTreeMap::new() };
+    let mut components = Components {
+        file: Arc::clone(&file),
+        frames,
+        names: HashMap::new(),
+        dropped: HashMap::new(),
+        dormant: BTreeMap::new(),
+    };
     for component in file.components() {
         components.define(component.record().clone(), None)?;
     }
@@ -270,12 +275,11 @@ fn catalog(file: Arc<SnapshotFile>, frames: &Arc<[Frame]>) -> Result<Catalog, Fo
                 Record::Put { component, .. } | Record::Remove { component, .. } => {
                     components.check(component, frame)?
                 }
+                Record::Drop { component } => components.drop_component(component, frame)?,
             }
         }
     }
-    let dormant = components.dormant;
-    let next_id = dormant.values().map(|component| component.record.id + 1).max().unwrap_or(0);
-    Ok(Catalog { active: Vec::new(), dormant, next_id, to_warm: VecDeque::new() })
+    Ok(Catalog::new(components.dormant))
 }
 
 /// The components so far.
@@ -284,23 +288,41 @@ struct Components<'a> {
     frames: &'a Arc<[Frame]>,
     /// By number.
     names: HashMap<u32, String>,
+    /// The frames that say so, by number.
+    dropped: HashMap<u32, u64>,
     dormant: BTreeMap<String, Dormant>,
 }
 
 impl Components<'_> {
     /// Takes a definition, of the snapshot file or of a frame.
     fn define(&mut self, record: ComponentRecord, frame: Option<&Frame>) -> Result<(), FormatError> {
-        let is_known = self.dormant.get(&record.name).is_none_or(|known| known.record == record);
-        let name = self.names.entry(record.id).or_insert_with(|| record.name.clone());
-        if !is_known || *name != record.name || record.id == u32::MAX {
+        let known = self.dormant.get(&record.name);
+        if known.is_some_and(|known| known.record == record) {
+            return Ok(());
+        }
+        // Of a frame in which a number changes its owner nobody could tell whose its records are.
+        let since = frame.map_or(0, |frame| frame.info().frame);
+        let is_free = !self.names.contains_key(&record.id) && self.dropped.get(&record.id).is_none_or(|at| *at < since);
+        if known.is_some() || !is_free || record.id == u32::MAX {
             let what = "two components have the same name or number, or a number is the last one";
             return Err(match frame {
                 Some(frame) => malformed(frame, what),
                 None => FormatError::Malformed { file: self.file.name().to_owned(), what, offset: 0 },
             });
         }
-        let component = Dormant { record, base: Arc::clone(&self.file), tail: Arc::clone(self.frames) };
+        self.names.insert(record.id, record.name.clone());
+        let base = frame.is_none().then(|| Arc::clone(&self.file));
+        let component = Dormant { record, base, tail: Arc::clone(self.frames), since };
         self.dormant.insert(component.record.name.clone(), component);
+        Ok(())
+    }
+
+    /// Forgets a component, which must be there.
+    fn drop_component(&mut self, component: u32, frame: &Frame) -> Result<(), FormatError> {
+        let name = self.names.remove(&component);
+        let name = name.ok_or_else(|| malformed(frame, "a component is dropped that nothing defines"))?;
+        self.dormant.remove(&name);
+        self.dropped.insert(component, frame.info().frame);
         Ok(())
     }
 

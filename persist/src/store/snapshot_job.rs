@@ -10,6 +10,7 @@ use super::identity::Identity;
 use super::status::SnapshotFileReport;
 use crate::error::DurabilityError;
 use crate::format::FormatError;
+use crate::format::component::ComponentRecord;
 use crate::format::names::{TEMPORARY, snapshot_name};
 use crate::format::snapshot::SnapshotHeader;
 use crate::hash::HashKey;
@@ -36,12 +37,21 @@ pub(crate) struct SnapshotJob {
 }
 
 /// Where a component's entries come from.
+#[derive(Clone)]
 pub(crate) enum Source {
     Active(Arc<dyn ActiveComponent>),
     Dormant(Dormant),
 }
 
 impl Source {
+    /// What the component is called on disk.
+    pub(crate) fn record(&self) -> &ComponentRecord {
+        match self {
+            Self::Active(component) => component.record(),
+            Self::Dormant(dormant) => &dormant.record,
+        }
+    }
+
     /// The component, if the program has asked for it.
     pub(crate) fn active(&self) -> Option<&dyn ActiveComponent> {
         match self {

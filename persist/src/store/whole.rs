@@ -45,7 +45,7 @@ where
     /// already has a newer version.
     pub(crate) fn restore(&self, dormant: &Dormant) -> Result<(), MapError> {
         self.map.begin_restoring();
-        for frame in dormant.tail.iter().rev() {
+        for frame in dormant.frames().iter().rev() {
             let (file, cut_tick) = (|| log_name(frame.segment()), frame.info().cut_tick);
             for record in frame.records() {
                 match record {
@@ -59,7 +59,7 @@ where
                 }
             }
         }
-        if let Some(base) = Base::of(&dormant.base, &self.record.name) {
+        if let Some(base) = dormant.base.as_ref().and_then(|base| Base::of(base, &self.record.name)) {
             for number in 0..base.chunks() {
                 let Some(chunk) = base.missing_chunk(number).map_err(ReadError::from)? else { continue };
                 for entry in chunk.entries() {

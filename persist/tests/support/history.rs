@@ -111,6 +111,13 @@ impl History {
         self.now.remove(&at);
     }
 
+    /// Notes that a component is gone. What has its name next is another one.
+    pub(crate) fn drop_component(&mut self, table: usize) {
+        self.now.retain(|at, _| at.0 != table);
+        self.newest.retain(|at, _| at.0 != table);
+        self.unsettled.retain(|at, _| at.0 != table);
+    }
+
     /// Notes that a process begins, with what it found.
     pub(crate) fn begin(&mut self, report: &OpenReport) {
         self.unsettled.clear();

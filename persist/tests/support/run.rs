@@ -83,6 +83,12 @@ impl Session {
                 history.remove((table, key));
             }
             Step::Transact(writes) => self.transact(writes, history)?,
+            Step::Drop(table) => {
+                self.open.remove(&table);
+                let was_there = self.store.drop_component(TABLES[table].name());
+                assert!(was_there || !history.now.contains_key(&(table, 0)), "{step:?}");
+                history.drop_component(table);
+            }
             Step::Wait(seconds) => {
                 self.time.advance(Duration::from_secs(seconds));
                 history.clock += Duration::from_secs(seconds);

@@ -11,6 +11,8 @@ pub(crate) enum Step {
     Remove(usize, u64),
     /// Does these as one step.
     Transact(&'static [Write]),
+    /// Drops a component, asked for or not.
+    Drop(usize),
     /// Lets so many seconds pass.
     Wait(u64),
     /// Has what waits be done in memory: keys whose time is over are removed.
@@ -100,7 +102,7 @@ pub(crate) fn random_script(seed: u64) -> Vec<Step> {
             let table = ((first + random.below(tables)) % TABLES.len() as u64) as usize;
             let is_cell = TABLES[table].rules().is_cell;
             let key = if is_cell { 0 } else { random.below(keys) };
-            match random.below(24) {
+            match random.below(25) {
                 0..8 => Step::Put(table, key, random.below(1000)),
                 8..10 if is_cell => Step::Put(table, key, random.below(1000)),
                 8..10 => Step::Remove(table, key),
@@ -111,6 +113,7 @@ pub(crate) fn random_script(seed: u64) -> Vec<Step> {
                 19 => Step::Die,
                 20..22 => Step::Transact(TRANSACTIONS[random.below(TRANSACTIONS.len() as u64) as usize]),
                 22 => Step::Wait(random.below(30)),
+                23 => Step::Drop(table),
                 _ => Step::Maintain,
             }
         })
