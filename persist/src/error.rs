@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use stillpoint::RegisterError;
+use stillpoint::{ComponentKind, RegisterError};
 
 use crate::format::FormatError;
 use crate::schema::{Difference, SchemaError};
@@ -97,6 +97,14 @@ pub enum MapError {
         /// What is wrong with it.
         source: SchemaError,
     },
+    /// The name is of a component of the store in memory, which is not durable. Choose another name, or drop that one; and ask the durable store
+    /// for what shall survive.
+    InMemory {
+        /// The name.
+        map: String,
+        /// What has it.
+        found: ComponentKind,
+    },
     /// The name is taken in this process by a component of other types.
     Register(RegisterError),
     /// What is stored of the map can't be read: its part of the log, or, of one that comes in as a whole, of the snapshot file.
@@ -116,6 +124,12 @@ impl fmt::Display for MapError {
             Self::Schema { map, .. } => {
                 write!(f, "the stored schema of map {map:?} can't be read: open it with the version that wrote it")
             }
+            Self::InMemory { map, found } => {
+                write!(
+                    f,
+                    "{map:?} is {found} of the store in memory, which is not durable: choose another name, or drop it"
+                )
+            }
             Self::Register(_) => write!(f, "the map can't be registered"),
             Self::Read(_) => write!(f, "what is stored of the map can't be read"),
         }
@@ -125,7 +139,7 @@ impl fmt::Display for MapError {
 impl Error for MapError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::OtherType { .. } => None,
+            Self::OtherType { .. } | Self::InMemory { .. } => None,
             Self::Schema { source, .. } => Some(source),
             Self::Register(source) => Some(source),
             Self::Read(source) => Some(source),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rkyv::rancor::Error;
-use stillpoint::MapOptions;
+use stillpoint::{ComponentKind, MapOptions};
 use stillpoint_persist::format::FormatError;
 use stillpoint_persist::format::component::ComponentRecord;
 use stillpoint_persist::log::{Commit, LogOptions, LogWriter};
@@ -107,6 +107,49 @@ fn a_number_that_is_used_again_is_the_later_ones() {
     assert_eq!(store.names(), ["gone", "kept"]);
     assert_eq!([1, 2, 3, 4].map(|key| value_of(&store, "gone", key)), [None, None, None, Some(4)]);
     assert_eq!(value_of(&store, "kept", 1), Some(1));
+}
+
+// A component that was dropped in the store in memory alone was handed out again as one that is in no file: writes were acknowledged, and
+// lost. With other types, asking for it panicked. It is dropped here, too, now, as soon as its name is asked for.
+#[test]
+fn a_component_that_was_dropped_in_memory_alone_is_dropped_when_its_name_is_asked_for() {
+    let disk = SimulatedDisk::new();
+    let (store, mut stepper) = stepped(&disk);
+    store.ordered_map::<u64, u64>("ladder").expect("new").pin().put(1, 1);
+    put(&store, "map", 1, 1);
+    put(&store, "left", 1, 1);
+    stepper.frame().expect("nothing fails");
+    for name in ["ladder", "map", "left"] {
+        store.store().drop_component(name);
+    }
+    store.ordered_map::<u64, u64>("ladder").expect("the name is free").pin().put(2, 2);
+    let map = store.map::<String, u64>("map").expect("also for other types");
+    map.pin().put("two".to_owned(), 2).expect("new");
+    stepper.frame().expect("nothing fails");
+
+    let (store, _stepper) = stepped(&disk.crash(1));
+    let ladder = store.ordered_map::<u64, u64>("ladder").expect("an ordered map");
+    assert_eq!([1, 2].map(|key| ladder.pin().get(&key).copied()), [None, Some(2)]);
+    assert_eq!(store.map::<String, u64>("map").expect("of text").pin().get("two").expect("whole"), Some(&2));
+    assert_eq!(value_of(&store, "left", 1), Some(1), "nobody has said so to the durable store");
+}
+
+// What such a component held before it was asked for here had gone by the log: `sync` acknowledged it, and it was lost.
+#[test]
+fn a_component_of_the_store_in_memory_does_not_become_durable() {
+    let disk = SimulatedDisk::new();
+    let (store, mut stepper) = stepped(&disk);
+    store.store().map::<u64, u64>("map").expect("new").pin().put(1, 1);
+    store.store().ordered_map::<u64, u64>("ladder").expect("new").pin().put(1, 1);
+    stepper.frame().expect("nothing fails");
+    let refused = store.map::<u64, u64>("map").expect_err("it is in memory");
+    assert!(matches!(&refused, MapError::InMemory { map, found: ComponentKind::Map } if map == "map"), "{refused:?}");
+    assert!(refused.to_string().contains("choose another name"), "{refused}");
+    let refused = store.ordered_map::<u64, u64>("ladder").expect_err("it is in memory");
+    assert!(matches!(refused, MapError::InMemory { found: ComponentKind::OrderedMap, .. }), "{refused:?}");
+    assert!(!store.drop_component("map"), "it is none of the durable ones");
+    assert_eq!(store.store().drop_component("map"), Some(ComponentKind::Map));
+    put(&store, "map", 2, 2);
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl DurableStore {
         // One at a time: of two that ask for one name, the second finds it whole.
         let _registering = lock(&self.registering);
         let (dormant, id) = {
-            let mut catalog = lock(&self.catalog);
+            let mut catalog = self.settled_by_registering(name)?;
             if catalog.find(name).is_some() {
                 // Of another kind or other types: then registering says so.
                 return Ok(register(self.store())?);

@@ -1,7 +1,11 @@
-//! Components that lose their names.
+//! Names: which of them are durable, and components that lose theirs.
+
+use stillpoint::{ComponentKind, RegisterError};
 
 use super::DurableStore;
-use crate::sync::lock;
+use super::catalog::Catalog;
+use crate::error::MapError;
+use crate::sync::{MutexGuard, lock};
 
 impl DurableStore {
     /// Takes a component's name away, and drops what is stored of it; returns whether there was one. The name is free at once, also for other
@@ -45,5 +49,44 @@ impl DurableStore {
             self.store.drop_component(name);
         }
         was_there
+    }
+
+    /// The catalog, once a name is a durable component's, or free.
+    pub(super) fn settled(&self, name: &str) -> Result<MutexGuard<'_, Catalog>, MapError> {
+        let catalog = lock(&self.catalog);
+        if catalog.find(name).is_some() || self.in_memory(name).is_none() {
+            return Ok(self.settle(catalog, name));
+        }
+        drop(catalog);
+        // Somebody may be restoring it as a whole.
+        let _registering = lock(&self.registering);
+        self.settled_by_registering(name)
+    }
+
+    /// The same, for who registers.
+    pub(super) fn settled_by_registering(&self, name: &str) -> Result<MutexGuard<'_, Catalog>, MapError> {
+        let catalog = lock(&self.catalog);
+        match self.in_memory(name) {
+            // The log was never told what is in it.
+            Some(found) if catalog.find(name).is_none() => Err(MapError::InMemory { map: name.to_owned(), found }),
+            _ => Ok(self.settle(catalog, name)),
+        }
+    }
+
+    /// Drops a component here, too, that was dropped in the store alone.
+    fn settle<'c>(&self, mut catalog: MutexGuard<'c, Catalog>, name: &str) -> MutexGuard<'c, Catalog> {
+        if catalog.find(name).is_some() && self.in_memory(name).is_none() {
+            catalog.drop_component(name, self.store.tick());
+        }
+        catalog
+    }
+
+    /// What the store in memory has under a name.
+    fn in_memory(&self, name: &str) -> Option<ComponentKind> {
+        match self.store.checked_map::<(), ()>(name) {
+            Err(RegisterError::Unknown { .. }) => None,
+            Err(RegisterError::OtherKind { found, .. }) => Some(found),
+            _ => Some(ComponentKind::CheckedMap),
+        }
     }
 }

@@ -126,7 +126,8 @@ impl DurableStore {
     ///
     /// # Errors
     /// [`MapError::OtherType`] if what is stored under the name has another type, with what differs; [`MapError::Register`] if the
-    /// name is taken in this process; [`MapError::Read`] if the log does not hold what its schema says.
+    /// name is taken in this process; [`MapError::InMemory`] if it is of a component that is not durable; [`MapError::Read`] if the log does
+    /// not hold what its schema says.
     ///
     /// # Examples
     /// ```
@@ -147,7 +148,7 @@ impl DurableStore {
         K: Durable + Hash + Eq + Clone,
         V: Durable,
     {
-        let mut catalog = lock(&self.catalog);
+        let mut catalog = self.settled(name)?;
         if let Some(active) = catalog.find(name) {
             // Of other types: then registering says so.
             self.store.map::<K, V>(name)?;
