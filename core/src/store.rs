@@ -117,7 +117,7 @@ impl Store {
     /// # Errors
     /// [`RegisterError::OtherTypes`] if the name belongs to a map of other types;
     /// [`RegisterError::OtherKind`] if it belongs to a cell or an ordered map;
-    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    /// [`RegisterError::TooMany`] beyond 65,535 components; those that were dropped count too.
     ///
     /// # Examples
     /// ```
@@ -144,7 +144,7 @@ impl Store {
     /// # Errors
     /// [`RegisterError::OtherTypes`] if the name belongs to an ordered map of other types;
     /// [`RegisterError::OtherKind`] if it belongs to a cell or a map that is not ordered;
-    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    /// [`RegisterError::TooMany`] beyond 65,535 components; those that were dropped count too.
     ///
     /// # Examples
     /// ```
@@ -176,7 +176,7 @@ impl Store {
     /// # Errors
     /// [`RegisterError::Taken`] if there is a component with this name: whoever asks first says what it checks and keeps. A map with checks is
     /// found again by [`checked_map`](Self::checked_map), another one by [`map`](Self::map).
-    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    /// [`RegisterError::TooMany`] beyond 65,535 components; those that were dropped count too.
     ///
     /// # Examples
     /// See [`MapOptions`].
@@ -323,7 +323,7 @@ impl Store {
     /// # Errors
     /// [`RegisterError::OtherTypes`] if the name belongs to a cell of another type;
     /// [`RegisterError::OtherKind`] if it belongs to a map;
-    /// [`RegisterError::TooMany`] beyond 65,535 components.
+    /// [`RegisterError::TooMany`] beyond 65,535 components; those that were dropped count too.
     ///
     /// # Examples
     /// ```

@@ -586,3 +586,20 @@ fn a_transaction_within_another_is_one_of_its_own() {
     }));
     assert_eq!((attempts, map.pin().get(&2), map.pin().get(&3)), (2, Some(&11), Some(&11)));
 }
+
+/// Just after a base was let go, no slot is purged yet; so what waits for that goes on waiting.
+#[test]
+fn a_slot_that_an_aborted_transaction_made_where_a_base_was_goes() {
+    let (store, map) = store_of();
+    map.attach_base();
+    map.detach_base();
+    let mut tx = store.begin();
+    tx.put(&map, 1, 1).expect("own store");
+    let pin = map.pin();
+    drop(tx);
+    serve(&store);
+    assert_eq!(store.stats().slots, 1, "somebody is pinned since");
+    drop(pin);
+    serve(&store);
+    assert_eq!(store.stats().slots, 0);
+}

@@ -228,10 +228,10 @@ impl<'g> Worker<'g> {
     /// is freed with the right to prune still kept. So whoever has got the right, and then sees the generation of the entry, has the
     /// right to that use.
     fn look_at_empty(&self, component: &'g Component, slot: &'g SlotHeader, waiting: Waiting) -> Looked {
-        if !matches!(slot.head().1, Head::Empty) || !self.may_purge(component) {
+        if !matches!(slot.head().1, Head::Empty) {
             return Looked::Served;
         }
-        if !slot.try_right(component.rooms) {
+        if !self.may_purge(component) || !slot.try_right(component.rooms) {
             self.push_to_backlog(waiting);
             return Looked::WaitsOn;
         }
