@@ -35,6 +35,9 @@ pub(crate) const BACKLOG_WITNESSES: usize = 4;
 /// Descriptors of transactions that a thread keeps to use again: those of some eras.
 pub(crate) const SPARE_DESCRIPTORS: usize = either(256, 0);
 
+/// Small values that are drafted in memory of a transaction's descriptor; others lie elsewhere.
+pub(crate) const DRAFTS: usize = either(8, 2);
+
 /// Keys of a transaction that are looked through one by one; among more they are found by a table.
 pub(crate) const FEW_ACCESSES: usize = either(32, 2);
 

@@ -2,6 +2,7 @@
 
 #![cfg(loom)]
 
+use stillpoint::internals::{collect_garbage, move_era};
 use stillpoint::{Feed, Map, MapOptions, Store, TransactionError};
 use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
 
@@ -201,6 +202,104 @@ fn what_a_late_helper_installs_is_never_gone() {
 
 twin!(met_when_a_failed_version_is_retired_before_its_helpers_are_gone:
     what_a_late_helper_installs_is_never_gone without RetireFailedWhenSafe, "an item is met");
+
+/// As [`holding`], with values that have rooms under the model.
+fn holding_in_rooms<const N: usize>(entries: [(u64, u32); N]) -> (Store, Map<u64, u32>) {
+    collect_garbage();
+    let store = Store::new();
+    let map = store.map("map").expect("a fresh name");
+    for (key, value) in entries {
+        map.pin().put(key, value);
+    }
+    (store, map)
+}
+
+/// A transaction whose versions lie in rooms, and a writer of one of its keys, who wants the same room.
+#[test]
+fn a_room_is_taken_by_a_transaction_or_a_writer() {
+    explore(1, || {
+        let (store, map) = holding_in_rooms([(ONE, 10), (TWO, 10)]);
+        let mut tx = store.begin();
+        open(tx.put(&map, ONE, 11));
+        open(tx.put(&map, TWO, 11));
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(ONE, 12)
+        });
+        let is_committed = tx.commit().is_ok();
+        join(writer);
+        let seen = [ONE, TWO].map(|key| map.pin().get(&key).copied());
+        let is_whole = seen[1] == Some(if is_committed { 11 } else { 10 });
+        assert!(is_whole && matches!(seen[0], Some(11 | 12)) && (is_committed || seen[0] == Some(12)), "{CHANGED}");
+    });
+}
+
+twin!(taken_by_both_without_the_right: a_room_is_taken_by_a_transaction_or_a_writer without RoomWithRight, "twice");
+
+/// A transaction of one key, and a writer of that key, who wants the same room.
+#[test]
+fn a_room_is_taken_by_a_transaction_of_one_key_or_a_writer() {
+    explore(1, || {
+        let (store, map) = holding_in_rooms([(ONE, 10)]);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().update(&ONE, |had| had + 1).is_some()
+        });
+        assert!(store.transact(|tx| tx.update(&map, &ONE, |had| had + 10)).is_ok());
+        assert!(join(writer));
+        assert_eq!(map.pin().get(&ONE), Some(&21), "{CHANGED}");
+    });
+}
+
+twin!(taken_by_both_without_the_right_to_one_key:
+    a_room_is_taken_by_a_transaction_of_one_key_or_a_writer without RoomWithRight, "twice");
+
+/// A transaction that must be aborted, and that nobody helps, while a reader of one of its keys passes by, whose room is wanted at once.
+#[test]
+fn the_room_of_a_failed_version_is_taken_when_it_can_be_met_no_more() {
+    explore(2, || {
+        let (store, map) = holding_in_rooms([(ONE, 10), (TWO, 10), (THREE, 10)]);
+        let mut tx = store.begin();
+        assert_eq!(tx.get(&map, &THREE), Ok(Some(&10)));
+        open(tx.put(&map, ONE, 11));
+        open(tx.put(&map, TWO, 11));
+        map.pin().put(THREE, 12);
+        let reader = spawn({
+            let map = map.clone();
+            move || assert!(matches!(map.pin().get(&ONE), Some(10 | 12)), "{CHANGED}")
+        });
+        assert!(tx.commit().is_err(), "what it has read has changed");
+        map.pin().put(ONE, 12);
+        join(reader);
+    });
+}
+
+twin!(failed_and_taken_under_a_reader:
+    the_room_of_a_failed_version_is_taken_when_it_can_be_met_no_more without RoomWhenSafe, "a room is taken under a reader");
+
+/// The same, of keys that are new.
+#[test]
+fn a_failed_version_of_a_new_key_is_met_no_more_when_its_memory_is_used() {
+    explore(2, || {
+        let (store, map) = holding_in_rooms([]);
+        let mut tx = store.begin();
+        assert_eq!(tx.get(&map, &THREE), Ok(None));
+        open(tx.put(&map, ONE, 11));
+        open(tx.put(&map, TWO, 11));
+        map.pin().put(THREE, 12);
+        let reader = spawn({
+            let map = map.clone();
+            move || assert!(matches!(map.pin().get(&ONE), None | Some(12)), "{CHANGED}")
+        });
+        assert!(tx.commit().is_err(), "what it has read has changed");
+        map.pin().put(ONE, 12);
+        join(reader);
+    });
+}
+
+twin!(failed_in_the_first_room_and_taken_under_a_reader:
+    a_failed_version_of_a_new_key_is_met_no_more_when_its_memory_is_used without FailOverVersion,
+    "a room is taken under a reader");
 
 /// A closure that reads two keys, and a writer of both, one after the other.
 #[test]

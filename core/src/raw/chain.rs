@@ -77,6 +77,8 @@ const END: usize = 4;
 /// [`rooms`](crate::raw::rooms).
 const LEFT: usize = 8;
 const TAG_SHIFT: u32 = 4;
+/// A tag that is never safe.
+const CLOSED: u64 = u64::MAX >> TAG_SHIFT;
 const MARKS: usize = WATCHED | RIGHT;
 
 const _: () = assert!(align_of::<VersionHeader>() >= 8, "an address leaves room for the marks");
@@ -202,16 +204,38 @@ impl VersionHeader {
         self.prev.store(link.map_addr(|address| address | marks), Ordering::Release);
     }
 
-    /// Leaves a tag at the chain's end. Only for the slot's pruner.
+    /// Leaves a tag at the end of the chain that goes on from this version, which is final. Only for the slot's pruner.
     #[cold]
-    fn raise_tag(&self, tag: u64) {
+    pub(super) fn raise_tag(&self, tag: u64) {
+        let last = self.last();
+        last.set_tag(tag.max(last.end_tag().unwrap_or(0)));
+    }
+
+    /// Leaves a tag at the chain's end that is never safe: nobody takes a room, until another tag is [left](Self::open_rooms). Only for the slot's
+    /// pruner, as for all of this.
+    pub(super) fn close_rooms(&self) {
+        self.last().set_tag(CLOSED);
+    }
+
+    /// Leaves this tag at the end of a chain whose rooms were closed.
+    pub(super) fn open_rooms(&self, tag: u64) {
+        let last = self.last();
+        if last.end_tag() == Some(CLOSED) {
+            last.set_tag(tag);
+        }
+    }
+
+    fn last(&self) -> &Self {
         let mut version = self;
         while let Some(below) = version.prev() {
             version = below;
         }
-        let newest = version.end_tag().unwrap_or(0);
-        let left = version.link().addr() & LEFT;
-        version.link_to(end(newest.max(tag)).map_addr(|address| address | left));
+        version
+    }
+
+    fn set_tag(&self, tag: u64) {
+        let left = self.link().addr() & LEFT;
+        self.link_to(end(tag).map_addr(|address| address | left));
     }
 
     /// Leaves this version, the last of its chain, which was replaced by a final one, to the next writer of its room, who may take it once
@@ -454,6 +478,11 @@ pub(crate) fn newest_at<'g>(slot: &SlotHeader, tick: u64, clock: &Clock) -> Late
     newest_from(slot.head().1, clock, Ask::At(tick))
 }
 
+/// The newest committed version, whatever becomes of intents above it.
+pub(super) fn newest_final<'g>(slot: &SlotHeader, clock: &Clock) -> Latest<'g> {
+    newest_from(slot.head().1, clock, Ask::ToPrune)
+}
+
 #[inline]
 fn newest_from<'g>(head: Head<'g>, clock: &Clock, ask: Ask) -> Latest<'g> {
     match head {
@@ -594,7 +623,7 @@ fn prune_once(
     watched: Option<u64>,
     pruner: &mut impl Pruner,
 ) -> Pruned {
-    let Latest::Version(newest) = newest_from(slot.head().1, clock, Ask::ToPrune) else { return Pruned::Single };
+    let Latest::Version(newest) = newest_final(slot, clock) else { return Pruned::Single };
     let mut newer = newest.version;
     let is_removed = newer.is_tombstone();
     let mut pruned = Pruned::Single;

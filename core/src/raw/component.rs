@@ -39,6 +39,8 @@ pub(crate) struct Component {
     recording: Option<Recording>,
     bound: Option<Arc<Bound>>,
     make_tombstone: fn() -> *mut VersionHeader,
+    move_version: unsafe fn(*mut VersionHeader, *mut VersionHeader),
+    move_version_apart: unsafe fn(*mut VersionHeader) -> *mut VersionHeader,
     /// Where the rooms of its slots lie.
     pub(crate) rooms: RoomLayout,
     /// Bytes of a version that lies outside of its slot, with its value.
@@ -108,6 +110,8 @@ impl Component {
             recording: None,
             bound: None,
             make_tombstone: || VersionNode::<V>::allocate_unrecorded(None, Stamp::UNDECIDED),
+            move_version: VersionNode::<V>::move_to,
+            move_version_apart: VersionNode::<V>::move_apart,
             version_bytes: size_of::<VersionNode<V>>(),
             drop_version: VersionNode::<V>::drop_node,
             drop_key: Slot::<K>::drop_key,
@@ -269,6 +273,26 @@ impl Component {
     /// Makes a version that says that a key was removed. It must be installed, or [dropped](Self::drop_unpublished).
     pub(crate) fn make_tombstone(&self) -> *mut VersionHeader {
         (self.make_tombstone)()
+    }
+
+    /// Moves a version that is not published into a room.
+    ///
+    /// # Safety
+    /// Both are for values of this component, which keeps no history, and the caller's. What is moved is not read again.
+    #[inline]
+    pub(crate) unsafe fn move_version(&self, version: *mut VersionHeader, room: *mut VersionHeader) {
+        // SAFETY: passed on.
+        unsafe { (self.move_version)(version, room) };
+    }
+
+    /// Moves a version that is not published into memory of its own.
+    ///
+    /// # Safety
+    /// As for [`move_version`](Self::move_version).
+    #[inline]
+    pub(crate) unsafe fn move_version_apart(&self, version: *mut VersionHeader) -> *mut VersionHeader {
+        // SAFETY: passed on.
+        unsafe { (self.move_version_apart)(version) }
     }
 
     /// Drops a version that was never published.

@@ -155,7 +155,7 @@ impl Drop for Engine {
         let mut batches = Vec::new();
         self.records.visit_exclusively(|owned| {
             while let Some(failed) = owned.failed.take_safe(u64::MAX) {
-                owned.retired.push(failed.take_out());
+                owned.retired.extend(failed.take_off());
             }
             batches.push(owned.retired.take_all());
         });
@@ -337,7 +337,8 @@ impl<'g> Worker<'g> {
         }
     }
 
-    /// As [`clean_up`](Self::clean_up), by who has the slot's right, of a component that keeps no history: hands the right back.
+    /// As [`clean_up`](Self::clean_up), by who has the slot's right, of a component that keeps no history: hands the right back. Returns whether a
+    /// block of the backlog was filled, some of which is then to be worked off.
     #[cold]
     pub(super) fn clean_up_with_right(
         &self,
@@ -345,13 +346,11 @@ impl<'g> Worker<'g> {
         slot: &'g SlotHeader,
         version: &VersionHeader,
         stamp: Stamp,
-    ) {
+    ) -> bool {
         let mut pruning = Pruning::new(*self, component, slot);
         let pruned = pruning.prune_with_right(tuning::PRUNE_LOOKS);
         pruning.wait(pruned, version, stamp);
-        if pruning.has_filled_a_block {
-            self.work_off(tuning::BACKLOG_STEP);
-        }
+        pruning.has_filled_a_block
     }
 
     /// Counts a version that lies outside of its slot.

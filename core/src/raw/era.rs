@@ -164,6 +164,11 @@ impl RetireQueue {
         self.open.push(retired);
     }
 
+    /// Pushes what there is.
+    pub(crate) fn extend(&mut self, retired: Option<Retired>) {
+        self.open.extend(retired);
+    }
+
     /// How many items wait.
     pub(crate) fn len(&self) -> usize {
         self.open.len() + self.closed.iter().map(|(_, batch)| batch.len()).sum::<usize>()

@@ -10,12 +10,13 @@ use std::ptr;
 use crate::raw::chain::{Newest, VersionHeader};
 use crate::raw::component::Component;
 use crate::raw::engine::Worker;
-use crate::raw::rooms::{ROOMS, RoomLayout};
+use crate::raw::rooms::{ROOMS, Room, RoomLayout};
 use crate::raw::slot::SlotHeader;
 use crate::raw::stamp::Stamp;
 use crate::raw::version::VersionNode;
 use crate::sync::rule::{self, Rule};
 use crate::sync::watch;
+use crate::tuning;
 
 impl<'g> Worker<'g> {
     /// Replaces a value by another one, if that is a plain write. As [`replace`](Self::replace), with everything about it.
@@ -76,21 +77,59 @@ impl<'g> Worker<'g> {
         if room.is_none() {
             self.count_version(component);
         }
+        if self.settle_over(component, slot, seen, version, stamp) {
+            self.work_off(tuning::BACKLOG_STEP);
+        }
+        // SAFETY: of this type, with a value, and not reclaimed under this pin.
+        Ok((stamp, unsafe { VersionNode::value_there(version) }))
+    }
+
+    /// Sees to what was replaced by a version with a value, both final, and hands the right back, which was held since before that. Returns what
+    /// [`clean_up_with_right`](Self::clean_up_with_right) does.
+    #[inline(always)]
+    pub(super) fn settle_over(
+        &self,
+        component: &'g Component,
+        slot: &'g SlotHeader,
+        seen: Newest<'g>,
+        version: &VersionHeader,
+        stamp: Stamp,
+    ) -> bool {
+        let rooms = component.rooms;
         let is_in_room = rooms.has(slot, seen.version);
         if seen.stamp.tick() == stamp.tick() {
             version.splice(seen.version, if is_in_room { self.engine.eras.tag_ahead() } else { 0 });
             // SAFETY: unlinked by the right.
             unsafe { self.retire_version(component, slot, seen.address()) };
-            slot.hand_back(rooms);
-        } else if is_in_room && ptr::eq(last, seen.version) {
+        } else if is_in_room && seen.version.end_tag().is_some() {
             seen.version.leave(self.engine.eras.tag_ahead());
             self.count_left_room();
-            slot.hand_back(rooms);
         } else {
-            self.clean_up_with_right(component, slot, version, stamp);
+            return self.clean_up_with_right(component, slot, version, stamp);
         }
-        // SAFETY: of this type, with a value, and not reclaimed under this pin.
-        Ok((stamp, unsafe { VersionNode::value_there(version) }))
+        slot.hand_back(rooms);
+        false
+    }
+
+    /// Takes the room for a version over the newest one, and the right to the slot, if what is needed is a plain write.
+    #[inline]
+    pub(super) fn take_room_over(
+        &self,
+        component: &'g Component,
+        slot: &'g SlotHeader,
+        seen: Newest<'g>,
+    ) -> Option<Room> {
+        let rooms = component.rooms;
+        let is_unsafe = seen.version.end_tag().is_some_and(|tag| !self.is_safe(tag));
+        if rooms.is_none() || is_unsafe || rule::holds(Rule::RoomWithRight) && !slot.try_right(rooms) {
+            return None;
+        }
+        let last = self.last_of_plain(component, slot, seen);
+        let Some(version) = last.and_then(|last| self.room_beside(rooms, slot, seen.version, last)) else {
+            slot.hand_back(rooms);
+            return None;
+        };
+        Some(Room::taken(rooms, slot, version))
     }
 
     /// The last version of a chain, if the newest is what was seen, and the last is that or stands directly below it. Only with the right.

@@ -179,6 +179,13 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// A room that was found to be free, by who has the right.
+    #[inline]
+    pub(super) fn taken(rooms: RoomLayout, slot: &SlotHeader, version: *mut VersionHeader) -> Self {
+        watch::reused(version);
+        Self { slot, rooms, version }
+    }
+
     /// Where the version is to be written.
     #[inline]
     pub(crate) fn version(self) -> *mut VersionHeader {
@@ -211,9 +218,7 @@ impl<'g> Worker<'g> {
             slot.hand_back(rooms);
             return None;
         };
-        let version = rooms.room(slot, room);
-        watch::reused(version);
-        Some(Room { slot, rooms, version })
+        Some(Room::taken(rooms, slot, rooms.room(slot, room)))
     }
 
     /// A room that no version of the chain is in, if what was in it can be met no more. Only with the right.

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::raw::chain::VersionHeader;
+use crate::raw::slot;
 use crate::raw::stamp::Stamp;
 use crate::sync::watch;
 
@@ -45,6 +46,24 @@ impl<V> VersionNode<V> {
     pub(crate) unsafe fn read_out(room: *mut VersionHeader) -> Option<V> {
         // SAFETY: written as such, and not read again: what fits rooms has no `Drop`.
         unsafe { Self::value(&*room).map(|value| ptr::read(value)) }
+    }
+
+    /// Moves a version that was never published into a room.
+    ///
+    /// # Safety
+    /// As for [`read_out`](Self::read_out) and [`write`](Self::write). It is not read again.
+    pub(crate) unsafe fn move_to(from: *mut VersionHeader, room: *mut VersionHeader) {
+        // SAFETY: passed on.
+        unsafe { Self::write(room, Self::read_out(from), Stamp::UNDECIDED, slot::empty()) };
+    }
+
+    /// Moves a version that was never published into memory of its own.
+    ///
+    /// # Safety
+    /// As for [`read_out`](Self::read_out). It is not read again.
+    pub(crate) unsafe fn move_apart(from: *mut VersionHeader) -> *mut VersionHeader {
+        // SAFETY: passed on.
+        Self::allocate_unrecorded(unsafe { Self::read_out(from) }, Stamp::UNDECIDED)
     }
 
     /// A version that is not yet installed.

@@ -110,6 +110,8 @@ pub enum Rule {
     AnnounceTransaction,
     /// A failed version that others may still install is retired only when they are gone.
     RetireFailedWhenSafe,
+    /// A version that may fail lies in a room of its slot only over another version: at the end of whose chain a tag can be left.
+    FailOverVersion,
     /// An open transaction looks again at what it has read, with each key that it reads.
     LookAgain,
     /// A writer that can't close a tick that is due says so.

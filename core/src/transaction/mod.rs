@@ -255,14 +255,13 @@ impl<'s> Transaction<'s> {
         };
         let draft = self.work.get_mut().draft.as_mut();
         let draft = draft.unwrap_or_else(|| unreachable!("the draft goes with the transaction"));
-        let access = match Self::access(draft, &self.options, under, slot) {
-            Ok(number) => draft.access(number),
+        let number = match Self::access(draft, &self.options, under, slot) {
+            Ok(number) => number,
             Err(error) => return Err(Refused::Transaction { error, value }),
         };
         let mark = Mark { transaction: Some(self.id), ..mark };
-        let new = Pending::apart(under.component(), value, mark).installed();
-        let before = std::mem::replace(&mut access.version, new);
-        if !before.is_null() {
+        let apart = |value| Pending::apart(under.component(), value, mark).installed();
+        if let Some(before) = draft.write(number, value, apart) {
             // SAFETY: never published; nobody borrows it, since this has the transaction alone.
             worker.retire(unsafe { under.component().retire_version(before) });
         }

@@ -17,12 +17,13 @@ pub(crate) struct Model {
 }
 
 /// The models that a file's protocols are tried by, first of all.
-const CONCERNED: [(&str, &[&str]); 35] = [
+const CONCERNED: [(&str, &[&str]); 36] = [
     ("commit/status.rs", &["transactions"]),
     ("commit/descriptor.rs", &["transactions"]),
     ("commit/owner.rs", &["transactions"]),
     ("commit/open.rs", &["transactions"]),
     ("commit/failed.rs", &["transactions"]),
+    ("commit/placed.rs", &["transactions"]),
     ("unread.rs", &["every_change"]),
     ("shelf.rs", &["every_change"]),
     ("rooms.rs", &["rooms"]),

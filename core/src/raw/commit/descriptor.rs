@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::raw::chain::{self, Ask, Latest, VersionHeader};
 use crate::raw::clock::Clock;
+use crate::raw::commit::placed::{Drafts, Home};
 use crate::raw::commit::status::{State, Status, StatusWord};
 use crate::raw::component::Component;
 use crate::raw::ordered::Place;
@@ -51,6 +52,8 @@ pub(crate) struct Access {
     pub(crate) seen: Seen,
     /// The version to install, or null if the key is only read.
     pub(crate) version: *mut VersionHeader,
+    /// Where that lies.
+    pub(super) home: Home,
     /// The head that `version` replaces.
     pub(super) expected: *mut VersionHeader,
     /// That one's stamp.
@@ -68,6 +71,7 @@ impl Access {
             generation: slot.generation(),
             seen: Seen::Nothing,
             version: ptr::null_mut(),
+            home: Home::Own,
             expected: ptr::null_mut(),
             replaced: None,
             was_present: false,
@@ -121,6 +125,8 @@ pub(crate) struct Descriptor {
     accesses: Vec<Access>,
     /// What was scanned.
     scans: Vec<Scan>,
+    /// Memory for what is written.
+    drafts: Drafts,
     /// The number of a slot's access, if there are many and they are not yet arranged.
     index: HashMap<usize, usize, HashState>,
     writes: usize,
@@ -144,7 +150,8 @@ impl Descriptor {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut draft = spare.unwrap_or_else(|| {
             let (status, accesses, scans, index) = (StatusWord::new(), Vec::new(), Vec::new(), HashMap::default());
-            Box::new(Self { status, accesses, scans, index, writes: 0, validates: false, strength: (0, 0) })
+            let drafts = Drafts::new();
+            Box::new(Self { status, accesses, scans, drafts, index, writes: 0, validates: false, strength: (0, 0) })
         });
         draft.strength = (number, thread);
         watch::allocated(ptr::from_ref(&*draft));
@@ -159,6 +166,7 @@ impl Descriptor {
         self.accesses.clear();
         self.index.clear();
         self.scans.clear();
+        self.drafts.clear();
         self.status.reset();
         (self.writes, self.validates) = (0, false);
         // If the thread's table is gone, the descriptor goes too.
@@ -170,7 +178,7 @@ impl Descriptor {
         });
     }
 
-    /// A draft of the same accesses.
+    /// A draft of the same accesses, whose versions are placed.
     pub(super) fn renewed(&self) -> Box<Self> {
         let mut draft = Self::draft(self.strength.0, self.strength.1);
         draft.accesses.extend_from_slice(&self.accesses);
@@ -194,6 +202,12 @@ impl Descriptor {
     #[inline]
     pub(crate) fn access(&mut self, number: usize) -> &mut Access {
         &mut self.accesses[number]
+    }
+
+    /// As [`access`](Self::access), with the memory for drafts.
+    #[inline]
+    pub(super) fn access_and_drafts(&mut self, number: usize) -> (&mut Access, &mut Drafts) {
+        (&mut self.accesses[number], &mut self.drafts)
     }
 
     /// Adds an access to the draft, and says which number it has.

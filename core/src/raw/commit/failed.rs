@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use crate::raw::chain::{self, VersionHeader};
+use crate::raw::chain::{self, Latest, VersionHeader};
 use crate::raw::commit::Access;
+use crate::raw::commit::placed::Home;
 use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::era::Retired;
 use crate::raw::slot::SlotHeader;
+use crate::sync::watch;
 
 /// A version that was never visible, and the slot that it may stand in.
 #[derive(Clone, Copy)]
@@ -16,11 +18,13 @@ pub(crate) struct Failed {
     slot: *const SlotHeader,
     generation: u64,
     version: *mut VersionHeader,
+    home: Home,
 }
 
 impl Failed {
     pub(super) fn new(write: &Access) -> Self {
-        Self { component: write.component, slot: write.slot, generation: write.generation, version: write.version }
+        let Access { component, slot, generation, version, home, .. } = *write;
+        Self { component, slot, generation, version, home }
     }
 
     /// Its component.
@@ -35,13 +39,16 @@ impl Failed {
         unsafe { &*self.slot }
     }
 
-    /// Takes the version out of its slot. The caller is the transaction's owner, or took its place, and nobody is left who may install
-    /// the version.
-    pub(crate) fn take_out(&self) -> Retired {
+    /// Takes the version off its slot, if it does not lie in a room of that. The caller is the transaction's owner, or took its place, and nobody is
+    /// left who may install the version.
+    pub(crate) fn take_off(&self) -> Option<Retired> {
+        if self.home == Home::Room {
+            return None;
+        }
         // SAFETY: not retired before.
         chain::swing(self.slot(), unsafe { &*self.version });
         // SAFETY: in no slot any more, and here once.
-        unsafe { self.component().retire_version(self.version) }
+        Some(unsafe { self.component().retire_version(self.version) })
     }
 }
 
@@ -51,9 +58,48 @@ impl Worker<'_> {
         let safe = self.engine.eras.safe();
         // SAFETY: the worker's own record; nothing in here comes back.
         while let Some(failed) = unsafe { self.record.with_owned(|owned| owned.failed.take_safe(safe)) } {
-            self.retire(failed.take_out());
-            self.leave_empty(failed.component(), failed.slot(), failed.generation);
+            match failed.take_off() {
+                Some(garbage) => {
+                    self.retire(garbage);
+                    self.leave_empty(failed.component(), failed.slot(), failed.generation);
+                }
+                None if self.open_rooms(&failed) => {}
+                // Another has the right: later.
+                None => self.leave_failed(self.engine.eras.now() + 1, failed),
+            }
         }
+    }
+
+    /// Leaves a failed version until this tag is safe.
+    pub(super) fn leave_failed(&self, tag: u64, failed: Failed) {
+        // SAFETY: the worker's own record; nothing in here comes back.
+        unsafe {
+            self.record.with_owned(|owned| {
+                owned.count_garbage();
+                owned.failed.push(tag, failed);
+            });
+        }
+    }
+
+    /// Takes a failed version out of its slot, in a room of which it lies, and opens the rooms; `false` if another has the slot's right. See
+    /// [`placed`](crate::raw::commit).
+    fn open_rooms(&self, failed: &Failed) -> bool {
+        let (slot, rooms) = (failed.slot(), failed.component().rooms);
+        if !slot.try_right(rooms) {
+            return false;
+        }
+        // A slot is purged with its right, which is kept until its generation moves: so this use of it is not over before the right is handed back.
+        if slot.generation() == failed.generation {
+            // SAFETY: the room is the failed version's until now.
+            chain::swing(slot, unsafe { &*failed.version });
+            watch::unlinked(failed.version);
+            if let Latest::Version(newest) = chain::newest_final(slot, &self.engine.clock) {
+                newest.version.open_rooms(self.engine.eras.tag_ahead());
+            }
+        }
+        self.count_left_room();
+        slot.hand_back(rooms);
+        true
     }
 }
 

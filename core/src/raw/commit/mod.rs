@@ -60,6 +60,8 @@
 //! *Why a failed version is taken off before it is replaced:* so that what is expected is never a failed version, whose memory a late helper
 //! does not protect.
 //!
+//! A version may lie in a room of its slot: see [`placed`](placed).
+//!
 //! # Progress
 //! Whoever meets an intent can bring its transaction to its end, wherever the owner has stopped. An abort means that a head has changed, a
 //! read version was replaced, or a stronger transaction was about to end: some other operation gets on.
@@ -74,6 +76,7 @@ mod descriptor;
 mod failed;
 mod open;
 mod owner;
+mod placed;
 mod status;
 
 pub(crate) use descriptor::{Access, Descriptor, Seen};

@@ -3,9 +3,10 @@
 use std::ptr;
 
 use crate::Version;
-use crate::raw::chain::{self, Latest, Newest};
+use crate::raw::chain::{self, Latest};
 use crate::raw::commit::descriptor::{Access, Descriptor, Role, Seen};
 use crate::raw::commit::failed::Failed;
+use crate::raw::commit::placed::Home;
 use crate::raw::commit::status::State;
 use crate::raw::component::{Component, ErasedKey};
 use crate::raw::engine::Worker;
@@ -14,6 +15,7 @@ use crate::raw::lineage::Recording;
 use crate::raw::slot::{self, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
+use crate::tuning;
 
 /// What a commit compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,17 +115,15 @@ impl<'g> Worker<'g> {
 
     /// Gives up a draft: its versions were never installed.
     pub(crate) fn discard(&self, draft: Box<Descriptor>) {
-        for write in draft.accesses().iter().filter(|access| access.is_write()) {
-            // SAFETY: never published.
-            self.retire(unsafe { write.component().retire_version(write.version) });
-        }
+        draft.accesses().iter().filter(|access| access.is_write()).for_each(|write| self.give_up(write));
         self.leave(&draft);
         draft.recycle();
     }
 
-    /// Sees what each version that is to be installed replaces; `Err` names an access that has changed.
+    /// Sees what each version that is to be installed replaces, and places it; `Err` names an access that has changed.
     fn expect(&self, draft: &mut Descriptor, checks: Checks) -> Result<(), usize> {
         let writes = draft.writes().len();
+        let is_alone = writes == 1 && !draft.validates();
         for (number, write) in draft.accesses_mut()[..writes].iter_mut().enumerate() {
             let latest = chain::latest(write.slot(), &self.engine.clock);
             let (expected, replaced, was_present) = match latest {
@@ -146,6 +146,7 @@ impl<'g> Worker<'g> {
                 let replaced = if let Latest::Version(newest) = latest { Some(newest) } else { None };
                 self.record_change(recording, write.version, replaced);
             }
+            self.place(write, latest, is_alone);
             write.own_version().set_prev(expected);
             (write.expected, write.replaced, write.was_present) = (expected, replaced, was_present);
         }
@@ -154,17 +155,27 @@ impl<'g> Worker<'g> {
 
     /// Installs the only version of a transaction, as any write; `false` if the head is another one by now.
     fn replace_one(&self, write: Access) -> bool {
+        if write.home == Home::Room {
+            return self.replace_in_room(&write);
+        }
         // SAFETY: slots and components live as long as the store.
         let (component, slot) = unsafe { (&*write.component, &*write.slot) };
-        let seen = match write.replaced {
-            Some(stamp) => {
-                // SAFETY: a version, met under this pin.
-                let version = unsafe { &*write.expected };
-                Latest::Version(Newest { version, stamp })
-            }
-            None => Latest::Empty,
-        };
+        let seen = write.over().map_or(Latest::Empty, Latest::Version);
         self.replace(component, slot, seen, write.version).is_ok()
+    }
+
+    fn replace_in_room(&self, write: &Access) -> bool {
+        let (slot, version) = (write.slot(), write.own_version());
+        if self.install(slot, write.expected, write.replaced, version, Stamp::UNDECIDED).is_none() {
+            return false;
+        }
+        self.record.clear();
+        self.record.tally.installed.add(1);
+        self.count_change(write.component(), write.was_present, false);
+        if self.conclude_room(write) {
+            self.work_off(tuning::BACKLOG_STEP);
+        }
+        true
     }
 
     /// Makes a committed transaction's versions final, tells whoever wants to be told, and prunes.
@@ -187,12 +198,22 @@ impl<'g> Worker<'g> {
         }
         self.record.clear();
         self.record.tally.installed.add(descriptor.writes().len() as u64);
+        // First all rights are handed back: to work at the backlog asks the user's source of time.
+        let mut has_filled_a_block = false;
         for write in descriptor.writes() {
+            self.count_change(write.component(), write.was_present, write.own_version().is_tombstone());
+            if write.home == Home::Room {
+                has_filled_a_block |= self.conclude_room(write);
+            }
+        }
+        for write in descriptor.writes().iter().filter(|write| write.home == Home::Own) {
             let version = write.own_version();
             // SAFETY: slots and components live as long as the store.
             let (component, slot): (&'g Component, _) = unsafe { (&*write.component, &*write.slot) };
-            self.count_change(component, write.was_present, version.is_tombstone());
             self.clean_up(component, slot, write.replaced.is_some(), version, version.stamp());
+        }
+        if has_filled_a_block {
+            self.work_off(tuning::BACKLOG_STEP);
         }
     }
 
@@ -207,17 +228,16 @@ impl<'g> Worker<'g> {
         let may_come_late = descriptor.status().is_helped() && rule::holds(Rule::RetireFailedWhenSafe);
         // Read under the pin: the era does not move beyond it twice.
         let tag = self.engine.eras.now() + 1;
-        for failed in descriptor.writes().iter().map(Failed::new) {
-            if may_come_late {
-                // SAFETY: the worker's own record; nothing in here comes back.
-                unsafe {
-                    self.record.with_owned(|owned| {
-                        owned.count_garbage();
-                        owned.failed.push(tag, failed);
-                    });
+        for write in descriptor.writes() {
+            match (write.home, may_come_late) {
+                (Home::Room, false) => self.undo_room(write, tag),
+                (_, false) => Failed::new(write).take_off().into_iter().for_each(|garbage| self.retire(garbage)),
+                (home, true) => {
+                    if home == Home::Room {
+                        self.close_rooms(write);
+                    }
+                    self.leave_failed(tag, Failed::new(write));
                 }
-            } else {
-                self.retire(failed.take_out());
             }
         }
     }
