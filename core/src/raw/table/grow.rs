@@ -31,11 +31,19 @@ impl Generation {
         }
     }
 
-    /// Moves a bucket to the next generation, if it has not moved. Any number of threads may do this at once.
-    pub(super) fn move_bucket(&self, index: usize, next: &Self, pages: &PageLayout) {
+    /// Moves the bucket of a hash to the next generation, if it has not moved. Any number of threads may do this at once.
+    pub(super) fn move_bucket_of(&self, hash: u64, next: &Self, pages: &PageLayout) {
+        if self.move_bucket(self.index(hash), next, pages) {
+            self.count_moved(1);
+        }
+    }
+
+    /// The same for a bucket by its number; `true` for the one who is to count it.
+    #[must_use]
+    fn move_bucket(&self, index: usize, next: &Self, pages: &PageLayout) -> bool {
         let bucket = &self.buckets[index];
         if bucket.tags().is_moved() {
-            return;
+            return false;
         }
         let mut slots: Few<&SlotHeader> = Few::new();
         bucket.freeze(&mut slots);
@@ -50,10 +58,12 @@ impl Generation {
         for (target, share) in shares[..factor].iter().enumerate() {
             next.buckets[index * factor + target].fill(share);
         }
-        if bucket.set_moved() {
-            // AcqRel [MOVED-1]: who sees the last count sees every bucket moved.
-            self.moved.fetch_add(1, Ordering::AcqRel);
-        }
+        bucket.set_moved()
+    }
+
+    fn count_moved(&self, buckets: usize) {
+        // AcqRel [MOVED-1]: who sees the last count sees every bucket moved.
+        self.moved.fetch_add(buckets, Ordering::AcqRel);
     }
 
     fn has_moved(&self) -> bool {
@@ -74,7 +84,10 @@ impl Table {
         let claimed = (from..from + MOVE_STEP).map(|index| index % len);
         // All at once, so that their misses overlap.
         claimed.clone().for_each(|index| root.buckets[index].prefetch_sides(&self.pages));
-        claimed.for_each(|index| root.move_bucket(index, next, &self.pages));
+        let moved = claimed.filter(|index| root.move_bucket(*index, next, &self.pages)).count();
+        if moved > 0 {
+            root.count_moved(moved);
+        }
         if root.has_moved() {
             self.promote(root, next, retire);
         }

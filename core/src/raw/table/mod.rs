@@ -207,7 +207,7 @@ impl Table {
         'generation: loop {
             if let Some(next) = generation.next() {
                 if rule::holds(Rule::MoveBeforeInsert) {
-                    generation.move_bucket(generation.index(hash), next, &self.pages);
+                    generation.move_bucket_of(hash, next, &self.pages);
                     self.help(&mut retire);
                 }
                 generation = next;
@@ -283,7 +283,7 @@ impl Table {
         let mut generation = self.root();
         'generation: loop {
             if let Some(next) = generation.next() {
-                generation.move_bucket(generation.index(hash), next, &self.pages);
+                generation.move_bucket_of(hash, next, &self.pages);
                 self.help(&mut retire);
                 generation = next;
                 continue;
