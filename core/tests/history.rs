@@ -92,15 +92,18 @@ fn the_time_of_a_store_never_goes_back() {
     assert_eq!(times, [40, 30, 30, 20].map(at_millis));
 }
 
+/// A source of time that panics once it is told to.
+struct Broken(std::sync::Arc<AtomicBool>);
+
+impl TimeSource for Broken {
+    fn now(&self) -> SystemTime {
+        assert!(!self.0.load(Ordering::Relaxed), "the source panics");
+        at_millis(1)
+    }
+}
+
 #[test]
 fn a_panic_in_a_time_source_leaves_the_map_as_it_was() {
-    struct Broken(std::sync::Arc<AtomicBool>);
-    impl TimeSource for Broken {
-        fn now(&self) -> SystemTime {
-            assert!(!self.0.load(Ordering::Relaxed), "the source panics");
-            at_millis(1)
-        }
-    }
     let is_broken = std::sync::Arc::new(AtomicBool::new(false));
     let census = Census::default();
     {
@@ -117,6 +120,37 @@ fn a_panic_in_a_time_source_leaves_the_map_as_it_was() {
         assert_eq!((pin.get(&1).map(Counted::number), census.live()), (Some(1), 1));
         assert_eq!(pin.history(&1).unwrap().count(), 1);
         pin.remove(&1);
+    }
+    assert_eq!(census.live(), 0);
+}
+
+#[test]
+fn a_panic_in_a_time_source_leaves_what_a_transaction_would_have_written_as_it_was() {
+    let is_broken = std::sync::Arc::new(AtomicBool::new(false));
+    let census = Census::default();
+    {
+        let store = Store::with_time(Broken(is_broken.clone()));
+        let plain = store.map::<u64, u64>("plain").unwrap();
+        let kept = store.map_with("kept", MapOptions::new().history(History::last(2))).unwrap();
+        plain.pin().put(1, 1);
+        kept.pin().put(1, census.value(1));
+        is_broken.store(true, Ordering::Relaxed);
+        for _ in 0..100 {
+            let mut tx = store.begin();
+            tx.put(&plain, 1, 2).unwrap();
+            tx.put(&kept, 1, census.value(2)).unwrap();
+            assert!(catch_unwind(AssertUnwindSafe(|| tx.commit())).is_err());
+            let mut tx = store.begin();
+            tx.put(&kept, 1, census.value(2)).unwrap();
+            assert!(catch_unwind(AssertUnwindSafe(|| tx.commit())).is_err());
+        }
+        is_broken.store(false, Ordering::Relaxed);
+        // Nobody is in the way of whoever writes next, or prunes.
+        plain.pin().put(1, 3);
+        (0..8).for_each(|_| _ = store.maintain());
+        assert_eq!((store.stats().slots_in_backlog, store.stats().garbage), (0, 0));
+        assert_eq!((plain.pin().get(&1), kept.pin().get(&1).map(Counted::number)), (Some(&3), Some(1)));
+        assert_eq!((kept.pin().history(&1).unwrap().count(), census.live()), (1, 1));
     }
     assert_eq!(census.live(), 0);
 }

@@ -204,9 +204,25 @@ impl<'g> Worker<'g> {
     }
 
     /// Installs `new` over what was seen, decides it, and leaves everything noted that must be. `Err` if the head has changed;
-    /// then `new` is still the caller's. Lock-free, and runs no user code.
+    /// then `new` is still the caller's. Lock-free. Runs no user code, but the source of time of a component that keeps history, before all else.
     #[inline]
     pub(crate) fn replace(
+        &self,
+        component: &'g Component,
+        slot: &'g SlotHeader,
+        seen: Latest<'g>,
+        new: *mut VersionHeader,
+    ) -> Result<Stamp, Moved> {
+        if let Some(recording) = component.recording() {
+            let replaced = if let Latest::Version(newest) = seen { Some(newest) } else { None };
+            self.record_change(recording, new, replaced);
+        }
+        self.replace_recorded(component, slot, seen, new)
+    }
+
+    /// As [`replace`](Self::replace), with a version that says already what is to be recorded of the change.
+    #[inline]
+    pub(crate) fn replace_recorded(
         &self,
         component: &'g Component,
         slot: &'g SlotHeader,
@@ -218,10 +234,7 @@ impl<'g> Worker<'g> {
             Latest::Version(newest) => (newest.address(), Some(newest)),
             Latest::Purged => return Err(Moved),
         };
-        let unread = component.recording().and_then(|recording| {
-            self.record_change(recording, new, replaced);
-            recording.counted()
-        });
+        let unread = component.recording().and_then(Recording::counted);
         // SAFETY: allocated by the caller and not yet published.
         let version = unsafe { &*new };
         let is_tombstone = version.is_tombstone();

@@ -15,12 +15,25 @@ use crate::sync::rule::{self, Rule};
 use crate::tuning;
 
 impl<'g> Worker<'g> {
-    /// Says of a version that is not yet published what follows from the one that it replaces. Asks the time, so it stands before anything is
-    /// announced.
+    /// Says of a version that is not yet published what follows from the one that it replaces. Asks the time, which runs user code: so before anything
+    /// is announced.
     #[cold]
     pub(crate) fn record_change(&self, recording: &Recording, new: *mut VersionHeader, replaced: Option<Newest<'g>>) {
-        // At work in the backlog, the time was asked before.
-        let now = if self.is_sweeping() { self.engine.time.known() } else { self.engine.time.now() };
+        if !self.is_sweeping() {
+            self.engine.time.now();
+        }
+        self.record_change_now(recording, new, replaced);
+    }
+
+    /// The same, when the time was asked before: what is replaced has none that is later than what is known.
+    #[cold]
+    pub(crate) fn record_change_now(
+        &self,
+        recording: &Recording,
+        new: *mut VersionHeader,
+        replaced: Option<Newest<'g>>,
+    ) {
+        let now = self.engine.time.known();
         if recording.keeps_history() {
             self.engine.timeline.pass(now, &self.engine.clock);
         }

@@ -97,6 +97,10 @@ impl Transaction<'_> {
         }
         self.scan_again().map_err(Failure::Refused)?;
         let work = self.work.get_mut();
+        if work.draft.as_ref().is_some_and(|draft| draft.asks_time()) {
+            // User code: before the commit holds anything, and while the transaction still has its draft.
+            self.store.engine().time.now();
+        }
         let Some(draft) = work.draft.take() else { return Ok(()) };
         let tick = work.moment.as_ref().map(|moment| moment.tick);
         // Before anything is replaced: else its own moment would still see that.

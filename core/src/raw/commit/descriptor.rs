@@ -261,6 +261,11 @@ impl Descriptor {
         self.validates = validates && (self.writes < self.accesses.len() || !self.scans.is_empty());
     }
 
+    /// Whether it writes anything of which the time is recorded.
+    pub(crate) fn asks_time(&self) -> bool {
+        self.accesses.iter().any(|access| access.is_write() && access.component().recording().is_some())
+    }
+
     /// Whether it has to be compared with what is committed by then.
     pub(super) fn validates(&self) -> bool {
         self.validates

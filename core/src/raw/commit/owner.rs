@@ -59,7 +59,7 @@ impl Lost {
 }
 
 impl<'g> Worker<'g> {
-    /// Makes what a draft writes visible at one tick. Runs no user code.
+    /// Makes what a draft writes visible at one tick. Runs no user code: if the draft [`asks_time`](Descriptor::asks_time), the caller has asked.
     pub(crate) fn commit(&self, mut draft: Box<Descriptor>, checks: Checks) -> Result<(), Lost> {
         draft.arrange(!matches!(checks, Checks::WritesSince(_)));
         loop {
@@ -144,7 +144,7 @@ impl<'g> Worker<'g> {
             }
             if let Some(recording) = write.component().recording() {
                 let replaced = if let Latest::Version(newest) = latest { Some(newest) } else { None };
-                self.record_change(recording, write.version, replaced);
+                self.record_change_now(recording, write.version, replaced);
             }
             self.place(write, latest, is_alone);
             write.own_version().set_prev(expected);
@@ -161,7 +161,7 @@ impl<'g> Worker<'g> {
         // SAFETY: slots and components live as long as the store.
         let (component, slot) = unsafe { (&*write.component, &*write.slot) };
         let seen = write.over().map_or(Latest::Empty, Latest::Version);
-        self.replace(component, slot, seen, write.version).is_ok()
+        self.replace_recorded(component, slot, seen, write.version).is_ok()
     }
 
     fn replace_in_room(&self, write: &Access) -> bool {
