@@ -232,7 +232,7 @@ pub(crate) const EDITS: &[Edit] = &[
         "false",
         "who has the right trusts the head that was seen before",
     ),
-    edit("in_place.rs", "|| !seen.version.ends_as(end)", "", "who has the right trusts the end that was seen before"),
+    edit("in_place.rs", "!seen.version.ends_as(end)", "false", "who has the right trusts the end that was seen before"),
     edit("in_place.rs", "slot.head().0 != slot::empty()", "false", "a first version is written over another one"),
     edit("rooms.rs", "taken[room] = true;", "{}", "a room in the chain is taken"),
     edit(

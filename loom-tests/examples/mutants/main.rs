@@ -67,15 +67,17 @@ fn main() -> io::Result<ExitCode> {
     chosen.sort_by_key(|mutant| models::place_of(&mutant.file));
     let (known, mut left): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|mutant| why(mutant).is_some());
     println!("{} mutants, {} models", left.len() + known.len(), models.len());
-    each(jobs, &models, |_, model| {
-        let first_look = limit.min(Duration::from_secs(FIRST_LOOK));
-        let outcome = runs.run(model, None, first_look);
-        assert_ne!(outcome, Outcome::Failed, "{} fails on the tree as it is", model.name);
-    });
-    models.sort_by_key(|model| runs.takes(model));
 
     let (caught, mut undecided) = (AtomicUsize::new(0), Vec::new());
     for is_concerned in [true, false] {
+        let is_wanted = |model: &&Model| left.iter().any(|mutant| model.concerns(&mutant.file) == is_concerned);
+        let wanted: Vec<&Model> = models.iter().filter(is_wanted).collect();
+        each(jobs, &wanted, |_, model| {
+            let first_look = limit.min(Duration::from_secs(FIRST_LOOK));
+            let outcome = runs.run(model, None, first_look);
+            assert_ne!(outcome, Outcome::Failed, "{} fails on the tree as it is", model.name);
+        });
+        models.sort_by_key(|model| runs.takes(model));
         let verdicts = each(jobs, &left, |number, mutant| {
             let mut tried = models.iter().filter(|model| model.concerns(&mutant.file) == is_concerned);
             let verdict = judge(&runs, &mut tried, mutant, limit);

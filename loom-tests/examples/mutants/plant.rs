@@ -69,7 +69,8 @@ fn replaced(text: &str, edit: &Edit, number: usize) -> String {
     let choice = if from.contains("=>") {
         // An arm of a match: with a guard, before the other.
         let (pattern, result) = to.split_once("=>").expect("an arm becomes an arm");
-        format!("{} if crate::sync::is_mutant({number}) => {result}\n{from}", pattern.trim())
+        let is_wanted = if pattern.contains(" if ") { "&&" } else { "if" };
+        format!("{} {is_wanted} crate::sync::is_mutant({number}) => {result}\n{from}", pattern.trim())
     } else {
         format!("if crate::sync::is_mutant({number}) {{ {to} }} else {{ {from} }}")
     };
