@@ -72,6 +72,35 @@ fn a_pruner_trusts_what_it_knows_no_longer_than_it_may() {
 twin!(lost_when_the_clock_is_read_after_the_scan:
     a_pruner_trusts_what_it_knows_no_longer_than_it_may without ClockBeforeScan, LOST);
 
+/// The same, where another moves the clock just before the writer looks at the snapshots: what it sees then is good for a tick that came behind
+/// all fences of its first write.
+#[test]
+fn a_pruner_that_sees_a_later_clock_sees_who_read_an_earlier_one() {
+    explore(2, || {
+        let (store, [map]) = store_of(["map"]);
+        map.pin().put(KEY, 1);
+        pass_time(&store);
+        let now = store.tick();
+        let mover = spawn({
+            let store = store.clone();
+            move || _ = store.at(now).expect("the clock stands there")
+        });
+        let owner = spawn({
+            let store = store.clone();
+            move || store.snapshot()
+        });
+        let pin = map.pin();
+        pin.put(KEY, 2);
+        pin.put(KEY, 3);
+        drop(pin);
+        join(mover);
+        seen(&join(owner), &map);
+    });
+}
+
+twin!(lost_without_a_fence_before_the_scan:
+    a_pruner_that_sees_a_later_clock_sees_who_read_an_earlier_one without FenceBeforeScan, LOST);
+
 /// A pruner that meets PENDING and sets it, when a version has been pruned since the owner read the clock that it carries.
 #[test]
 fn a_pruner_gives_no_snapshot_of_the_past() {

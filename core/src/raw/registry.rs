@@ -272,8 +272,11 @@ impl Registry {
         if rule::holds(Rule::ClockBeforeScan) {
             view.clock = clock.now();
         }
-        // SeqCst fence [SCAN-1]: the clock, and what the caller saw replaced, stand before the words. Mate: [SNAP-2].
-        fence(Ordering::SeqCst);
+        if rule::holds(Rule::FenceBeforeScan) {
+            // SeqCst fence [SCAN-1]: the clock, and what the caller saw replaced, stand before the words. Mate: [SNAP-2]. What was stamped before the
+            // caller saw it needs no other fence than its stamp's [SNAP-3]; but the view is good for what is stamped later, too.
+            fence(Ordering::SeqCst);
+        }
         // Relaxed: behind the fence it counts every word announced before the mate.
         let mut left = self.used.load(Ordering::Relaxed);
         let mut block = &self.first;

@@ -28,6 +28,8 @@ pub enum Rule {
     PrunerReadsClock,
     /// The clock is read before the registry's words are scanned.
     ClockBeforeScan,
+    /// A fence stands between reading the clock and scanning the registry's words.
+    FenceBeforeScan,
     /// A version is pruned only when no live snapshot sees it.
     PruneChecksSnapshots,
     /// An entry of the backlog is judged by a view of the live snapshots that was taken after the entry was found.
