@@ -3,7 +3,7 @@
 
 #![cfg(loom)]
 
-use stillpoint::internals::collect_garbage;
+use stillpoint::internals::{collect_garbage, move_era};
 use stillpoint::{Map, Store};
 use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
 
@@ -47,7 +47,7 @@ fn a_tag_is_no_older_than_what_it_is_for() {
         map.pin().put(KEY, 1);
         let mover = spawn({
             let store = store.clone();
-            move || store.maintain()
+            move || move_era(&store)
         });
         let reader = spawn({
             let map = map.clone();
