@@ -11,6 +11,9 @@ const KEY: u64 = 1;
 const MISSED: &str = "a change is missed in silence";
 const MISCOUNTED: &str = "what was missed is not counted exactly";
 const GONE: &str = "a change that is wanted has gone";
+const OVERFULL: &str = "more waits for a reader than may";
+/// Bytes for one change, not for two.
+const ONE_CHANGE: usize = 128 + 8;
 
 /// A map that keeps every change, in a store whose time stands still.
 fn keeping() -> (Store, Map<u64, u64>) {
@@ -115,3 +118,65 @@ twin!(miscounted_when_a_reader_begins_behind_the_clock:
 
 twin!(missed_when_pruners_do_not_say_what_has_passed:
     who_resumes_is_told_all_or_knows_that_it_is_not without PassBeforeLook, MISSED);
+
+/// A map that keeps one change for a reader, in a store whose time stands still.
+fn keeping_one() -> (Store, Map<u64, u64>) {
+    let store = Store::with_time(ManualTime::starting_at(UNIX_EPOCH));
+    let map = store.map_with("map", MapOptions::new().every_change(ONE_CHANGE)).expect("a fresh name");
+    (store, map)
+}
+
+/// Who is given up beside its poll has missed more than may wait for it.
+#[test]
+fn who_is_given_up_has_missed_what_was_too_much() {
+    explore(1, || {
+        let (_store, map) = keeping_one();
+        let mut subscriber = map.subscribe(Feed::every()).expect("it keeps every change");
+        let writer = spawn({
+            let map = map.clone();
+            move || (1..=2).for_each(|n| _ = map.pin().put(KEY, n))
+        });
+        let mut told = Vec::new();
+        if let Err(lagged) = ask(&mut subscriber, &mut told) {
+            assert_eq!((told.len(), lagged.changes), (0, Some(2)), "{MISCOUNTED}");
+        }
+        join(writer);
+    });
+}
+
+/// A batch that is made while a writer gives its reader up is whole, or the reader is told that it lags.
+#[test]
+fn a_batch_is_whole_or_its_reader_lags() {
+    explore(1, || {
+        let (_store, map) = keeping_one();
+        let mut subscriber = map.subscribe(Feed::every()).expect("it keeps every change");
+        map.pin().put(KEY, 1);
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 2)
+        });
+        let mut told = Vec::new();
+        if ask(&mut subscriber, &mut told).is_ok() {
+            assert!(told == [1] || told == [1, 2], "{MISSED}");
+        }
+        join(writer);
+    });
+}
+
+/// Two writers where one change may wait: one of them is refused, or both are.
+#[test]
+fn no_more_are_let_in_than_may_wait() {
+    explore(2, || {
+        let store = Store::with_time(ManualTime::starting_at(UNIX_EPOCH));
+        let options = MapOptions::<u64, u64>::new().every_change_or_refuse(ONE_CHANGE);
+        let map = store.map_with("map", options).expect("a fresh name");
+        let _subscriber = map.subscribe(Feed::every()).expect("it keeps every change");
+        let writer = spawn({
+            let map = map.clone();
+            move || map.pin().put(KEY, 1).is_ok()
+        });
+        let mine = map.pin().put(KEY + 1, 2).is_ok();
+        let other = join(writer);
+        assert!(!(mine && other), "{OVERFULL}");
+    });
+}

@@ -149,7 +149,8 @@ impl Reader {
 
     /// Whether all that came after a tick is still there, and is kept by now: of newest values, the traces of removals.
     fn misses_nothing_since(&self, since: u64) -> bool {
-        // SeqCst fence [PURGE-2]: the floor stands before the look at what is forgotten. Mate: [PURGE-1].
+        // SeqCst fence [PURGE-2]: the floor stands before the look at what is forgotten. Mate: [PURGE-1]. And [UNREAD-2]: the bookmarks stand before
+        // the look at what has passed. Mate: [UNREAD-1].
         fence(Ordering::SeqCst);
         self.components().all(|component| {
             let has_all = self.shelf.as_ref().and_then(|shelf| shelf.has_all_since(&component, since));

@@ -184,8 +184,6 @@ impl Shelf {
         for reading in &books.readings {
             reading.mark().begin(begun, Mark::Reader(since.unwrap_or(begun)));
         }
-        // SeqCst fence [UNREAD-2]: the bookmarks stand before the look at what has passed. Mate: [UNREAD-1].
-        fence(Ordering::SeqCst);
         (clock.stands_at(begun) || !rule::holds(Rule::BeginInTick)).then_some(begun)
     }
 

@@ -9,19 +9,19 @@
 //! # Steps
 //! - **Pruner**, at a replaced version with tick *t* that is not below the floor: raise *passed* to *t*; fence; look at the bookmarks
 //!   again; if the version is still not wanted, it may go, and all below it may.
-//! - **Reader who begins**: read the clock as *b*; set the bookmark at *b*, to count what is later than *b*; fence; compare-and-swap the clock
+//! - **Reader who begins**: read the clock as *b*; set the bookmark at *b*, to count what is later than *b*; compare-and-swap the clock
 //!   from *b* to *b*: if it stands there no more, begin with another bookmark; take a snapshot with tick *s*. What came after *b* and up to *s* was
 //!   shown by it: count that in the chains, and move the bookmark to *s*.
-//! - **Reader who resumes at *c***: the same, with the bookmark at *c*; look whether *passed* is above *c*: then something may have gone, and the
-//!   reader lags. What came after *c* and up to *b* waits already: count that in the chains.
+//! - **Reader who resumes at *c***: the same, with the bookmark at *c*; fence; look whether *passed* is above *c*: then something may have gone, and
+//!   the reader lags. What came after *c* and up to *b* waits already: count that in the chains.
 //! - **Reader who keeps a batch of what came after *c***: set a bookmark at *c*; fence; look whether *passed* is above *c*.
 //!
 //! # Why a reader misses nothing
 //! Take a pruner that lets a version *v* go, and a reader whose bookmark is below *v*'s tick, and who does not lag. The pruner has not seen the
-//! bookmark, or only as it was before. Either the reader's fence stands before the pruner's, or after it.
-//! - Before: then the pruner sees the bookmark, and *v* is wanted.
-//! - After: a reader that resumes, or keeps a batch, sees *passed* at *v*'s tick or above, and lags. Of one that begins, *v*'s tick is above *b*: so
-//!   the clock was moved after its compare-and-swap, and whoever has met *v* sees the bookmark.
+//! bookmark, or only as it was before.
+//! - Of a reader that begins, *v*'s tick is above *b*: so the clock was moved after its compare-and-swap, and whoever has met *v* sees the bookmark.
+//! - If the fence of a reader that resumes, or keeps a batch, stands before the pruner's, then the pruner sees the bookmark, and *v* is wanted.
+//! - If it stands after it, the reader sees *passed* at *v*'s tick or above, and lags.
 //!
 //! Wanted versions are a run from the head, as those that history keeps: ticks go down the chain. *Passed* goes up only, so what was judged
 //! once is never wanted again, or its reader lags (see [`lineage`](crate::raw::lineage), rule 3). A removal is a version too: while it is
@@ -110,7 +110,7 @@ impl Bookmark {
     }
 
     pub(super) fn load(&self) -> Mark {
-        // Acquire [BOOKMARK-2]: with Release and AcqRel [BOOKMARK-1]: from when on it counts, and how much was read, is at least as new.
+        // Acquire [BOOKMARK-2]: with Release [BOOKMARK-1]: from when on it counts, and how much was written and read, is at least as new.
         Mark::unpack(self.mark.load(Ordering::Acquire))
     }
 
@@ -121,8 +121,9 @@ impl Bookmark {
 
     /// Moves on from exactly what was seen.
     pub(super) fn exchange(&self, seen: Mark, new: Mark) -> bool {
-        // AcqRel [BOOKMARK-1]: mate of Acquire [BOOKMARK-2]. Of a reader that moves and a writer that gives it up, one wins.
-        self.mark.compare_exchange(seen.pack(), new.pack(), Ordering::AcqRel, Ordering::Acquire).is_ok()
+        // Release [BOOKMARK-1]: mate of Acquire [BOOKMARK-2]; what was written until a reader is given up counts for it. Of a reader that moves and
+        // a writer that gives it up, one wins. Relaxed otherwise: who wants to know what is there instead loads it.
+        self.mark.compare_exchange(seen.pack(), new.pack(), Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// A reader's, who begins: what is later than this tick is counted, from none on.
@@ -147,8 +148,9 @@ impl Bookmark {
 
     /// How many changes wait for its reader.
     pub(super) fn waiting(&self) -> u64 {
-        // Acquire [WRITTEN-2]: with AcqRel [WRITTEN-1].
-        self.waiting_of(self.written.load(Ordering::Acquire))
+        // Relaxed: a number, and nothing is read by it. What must be counted in it was counted before a mark that gives the reader up [BOOKMARK-1],
+        // or before a promise was taken back [PROMISE-2].
+        self.waiting_of(self.written.load(Ordering::Relaxed))
     }
 
     fn waiting_of(&self, written: i64) -> u64 {
@@ -239,8 +241,8 @@ impl Unread {
             if tick <= bookmark.begun.load(Ordering::Relaxed) {
                 continue;
             }
-            // AcqRel [WRITTEN-1]: mate of Acquire [WRITTEN-2]; and before the promise is taken back.
-            let written = bookmark.written.fetch_add(1, Ordering::AcqRel) + 1;
+            // Relaxed: published with a mark that gives the reader up, and with the promise that is taken back.
+            let written = bookmark.written.fetch_add(1, Ordering::Relaxed) + 1;
             while self.when_full == WhenFull::GiveUp
                 && let seen @ Mark::Reader(told) = bookmark.load()
                 && bookmark.waiting_of(written) > self.waiting_max
@@ -254,8 +256,8 @@ impl Unread {
         if self.when_full == WhenFull::GiveUp {
             return Ok(None);
         }
-        // AcqRel [PROMISE-1]: a promise that was taken back was counted before, and is read so below. Mate: Release [PROMISE-2].
-        let promised = self.promised.fetch_add(1, Ordering::AcqRel) + 1;
+        // Acquire [PROMISE-1]: a promise that was taken back was counted before, and is read so below. Mate: Release [PROMISE-2].
+        let promised = self.promised.fetch_add(1, Ordering::Acquire) + 1;
         let promise = Promise(Arc::clone(self));
         match self.waiting_for_slowest() {
             Some(waiting) if waiting + promised > self.waiting_max => Err(waiting),
@@ -275,12 +277,14 @@ impl Unread {
     }
 
     fn bookmarks(&self) -> impl Iterator<Item = &Bookmark> {
-        // Acquire [BOOKMARKS-2]: with AcqRel [BOOKMARKS-1].
+        // Acquire [BOOKMARKS-2]: with Release [BOOKMARKS-1], of the first one and of all that were put there before it: each was put there by a
+        // read-modify-write, which passes on what the others have published.
         let mut bookmark = self.first.load(Ordering::Acquire);
         std::iter::from_fn(move || {
             // SAFETY: bookmarks are freed only with the list.
             let found = unsafe { bookmark.as_ref() }?;
-            bookmark = found.next.load(Ordering::Acquire);
+            // Relaxed: written before it was published, and never again.
+            bookmark = found.next.load(Ordering::Relaxed);
             Some(found)
         })
     }
@@ -300,8 +304,8 @@ impl Unread {
         let mut first = self.first.load(Ordering::Relaxed);
         loop {
             bookmark.next.store(first, Ordering::Relaxed);
-            // AcqRel [BOOKMARKS-1]: mate of Acquire [BOOKMARKS-2].
-            match self.first.compare_exchange(first, made, Ordering::AcqRel, Ordering::Acquire) {
+            // Release [BOOKMARKS-1]: mate of Acquire [BOOKMARKS-2]. Relaxed otherwise: what is there is not looked into.
+            match self.first.compare_exchange(first, made, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return bookmark,
                 Err(other) => first = other,
             }
@@ -330,7 +334,7 @@ pub(crate) struct Promise(Arc<Unread>);
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        // Release [PROMISE-2]: the change was counted before. Mate: AcqRel [PROMISE-1].
+        // Release [PROMISE-2]: the change was counted before. Mate: Acquire [PROMISE-1].
         self.0.promised.fetch_sub(1, Ordering::Release);
     }
 }

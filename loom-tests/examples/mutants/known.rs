@@ -16,6 +16,10 @@ const A_NUMBER: &str = "a tick is a number, and reads of one word never go back;
 const WORD_SAYS_ALL: &str =
     "the word says all that is read from it; what else must be seen stands behind the fences SNAP-2 and SCAN-1";
 
+/// A place in a list that is given back.
+const STORES_IN_ORDER: &str =
+    "loom lets no store of the next owner come before one of the last owner that it has run before";
+
 pub(crate) const KNOWN: &[Known] = &[
     known("clock.rs", "self.now.load(Ordering::Acquire)", A_NUMBER),
     known("clock.rs", "self.now.compare_exchange(tick, tick + 1", A_NUMBER),
@@ -43,6 +47,8 @@ pub(crate) const KNOWN: &[Known] = &[
         "Release as Relaxed: word.store(Word::Empty",
         "loom lets no store come before the loads that stand in front of it",
     ),
+    known("unread.rs", "Release as Relaxed: self.in_use.store(false", STORES_IN_ORDER),
+    known("unread.rs", "Acquire as Relaxed: bookmark.in_use.compare_exchange(false, true", STORES_IN_ORDER),
     known("chain.rs", "Release as Relaxed: self.stamp.store(decided.word()", "runs only where a rule is taken away"),
 ];
 
