@@ -452,9 +452,8 @@ impl<'g> Worker<'g> {
     /// Whether the transaction with this number runs under a pin of the thread that lasts until it has ended.
     #[inline]
     pub(crate) fn attempts(&self, (thread, number): (usize, NonZeroU64)) -> bool {
-        // SAFETY: the worker's own record; nothing in here comes back.
-        let attempted = unsafe { self.record.with_owned(|owned| owned.attempted) };
-        self.record.stripe == thread && attempted == Some(number)
+        // SAFETY: the worker's own record.
+        unsafe { self.record.attempts(thread, number) }
     }
 
     /// What the thread has done so far, for people to look at.

@@ -217,6 +217,16 @@ impl Record {
         visit(unsafe { &mut *self.owned.get() })
     }
 
+    /// Whether the transaction with this number runs under a pin of the owner that lasts until it has ended.
+    ///
+    /// # Safety
+    /// As for [`with_owned`](Self::with_owned), (1).
+    #[inline]
+    pub(crate) unsafe fn attempts(&self, thread: usize, number: NonZeroU64) -> bool {
+        // SAFETY: (1) from the caller; nothing in here comes back.
+        self.stripe == thread && unsafe { self.with_owned(|owned| owned.attempted == Some(number)) }
+    }
+
     /// Notes that a slot has changed; `true` if that began a new segment.
     ///
     /// # Safety

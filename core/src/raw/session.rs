@@ -26,6 +26,16 @@ pub(crate) fn session(engine: &Arc<Engine>) -> Rc<Session> {
     unsafe { Rc::from_raw(session) }
 }
 
+/// Whether the transaction with this number runs under a pin of the calling thread that lasts until it has ended, if that can be told at once.
+#[inline]
+pub(crate) fn attempts(engine: &Engine, thread: usize, number: NonZeroU64) -> bool {
+    let Some(session) = shortcut::get::<Session>(engine.id) else { return false };
+    // SAFETY: as in `session`: it stays while this thread does nothing else.
+    let record = unsafe { &*session }.record_in(engine);
+    // SAFETY: the thread's own record.
+    unsafe { record.attempts(thread, number) }
+}
+
 #[inline(never)]
 fn session_from_table(engine: &Arc<Engine>) -> Rc<Session> {
     let session = SESSIONS.try_with(|sessions| sessions.borrow_mut().get(engine));

@@ -110,11 +110,12 @@ impl Transaction<'_> {
     }
 
     fn places_of(&mut self, bound: &Arc<Bound>) -> &mut Places {
-        let known = self.places.iter().position(|places| Arc::ptr_eq(&places.bound, bound));
+        let places = &mut self.rare().places;
+        let known = places.iter().position(|places| Arc::ptr_eq(&places.bound, bound));
         let number = known.unwrap_or_else(|| {
-            self.places.push(Places::of(bound));
-            self.places.len() - 1
+            places.push(Places::of(bound));
+            places.len() - 1
         });
-        &mut self.places[number]
+        &mut places[number]
     }
 }

@@ -78,12 +78,18 @@ pub struct Transaction<'s> {
     /// The time by which it judges whether keys have expired.
     time: u64,
     work: RefCell<Work>,
+    rare: RefCell<Option<Box<Rare<'s>>>>,
+}
+
+/// What few transactions have.
+#[derive(Default)]
+struct Rare<'s> {
     /// What its writes do to bounds on keys.
     places: Vec<Places>,
     /// Places of its changes among those that may be unread.
     promises: Vec<Promise>,
     /// The ranges that it has scanned, if it is serializable.
-    ranges: RefCell<Vec<Box<dyn Rescan<'s> + 's>>>,
+    ranges: Vec<Box<dyn Rescan<'s> + 's>>,
     /// The value of the last write that was refused and whose error has no room for it.
     refused: Option<Box<dyn Any + Send>>,
 }
@@ -134,8 +140,11 @@ impl<'s> Transaction<'s> {
         let (thread, number) = engine.session().number_transaction();
         let work = RefCell::new(Work { draft: Some(Descriptor::draft(number.get(), thread)), moment, lost: None });
         let id = TransactionId { thread, number };
-        let (places, promises, ranges) = (Vec::new(), Vec::new(), RefCell::default());
-        Ok(Self { store, options, deadline, id, time, work, places, promises, ranges, refused: None })
+        Ok(Self { store, options, deadline, id, time, work, rare: RefCell::new(None) })
+    }
+
+    fn rare(&mut self) -> &mut Rare<'s> {
+        self.rare.get_mut().get_or_insert_default()
     }
 
     /// The transaction's number.
@@ -185,6 +194,7 @@ impl<'s> Transaction<'s> {
     }
 
     /// The number of a slot's access, new if there is none.
+    #[inline]
     fn access<K, V, I>(
         draft: &mut Descriptor,
         options: &TransactionOptions,
@@ -206,12 +216,18 @@ impl<'s> Transaction<'s> {
     }
 
     /// The value that the transaction sees in a slot, its own first. Remembers what it has seen.
+    #[inline]
     fn value<K, V, I>(
         &self,
         map: &Map<K, V, I>,
         worker: &Worker<'_>,
         slot: &SlotHeader,
     ) -> Result<Option<&V>, TransactionError> {
+        if worker.attempts((self.id.thread, self.id.number))
+            && let Some(version) = self.read_plainly(map.component(), slot)
+        {
+            return Ok(self.live(map, version));
+        }
         let seen = self.look(map, worker, slot)?;
         Ok(seen.and_then(|version| self.live(map, version)))
     }
@@ -265,7 +281,9 @@ impl<'s> Transaction<'s> {
             // SAFETY: never published; nobody borrows it, since this has the transaction alone.
             worker.retire(unsafe { under.component().retire_version(before) });
         }
-        self.promises.extend(promise);
+        if promise.is_some() {
+            self.rare().promises.extend(promise);
+        }
         Ok(())
     }
 
@@ -295,7 +313,7 @@ impl<'s> Transaction<'s> {
     /// # }
     /// ```
     pub fn take_refused<V: 'static>(&mut self) -> Option<V> {
-        let refused = self.refused.take_if(|refused| refused.is::<V>())?;
+        let refused = self.rare.get_mut().as_mut()?.refused.take_if(|refused| refused.is::<V>())?;
         refused.downcast().ok().map(|value| *value)
     }
 
@@ -315,7 +333,7 @@ impl<'s> Transaction<'s> {
             Refused::Unread { changes, value } => (Refused::<V>::Unread { changes, value: None }.into(), value),
             other => return other.into(),
         };
-        self.refused = value.map(|value| Box::new(value) as _);
+        self.rare().refused = value.map(|value| Box::new(value) as _);
         Refused::from(error).into()
     }
 
@@ -332,7 +350,7 @@ impl<'s> Transaction<'s> {
     ///
     /// # Examples
     /// See [`Store::begin`].
-    pub fn commit(self) -> Result<(), TransactionError> {
+    pub fn commit(mut self) -> Result<(), TransactionError> {
         let store = self.store;
         self.finish().map_err(|failure| match failure {
             Failure::Lost(lost) => conflict(store, lost),

@@ -4,8 +4,11 @@
 use crate::Store;
 use crate::raw::chain::VersionHeader;
 use crate::raw::commit::{Checks, Descriptor, Lost, Seen};
+use crate::raw::component::Component;
 use crate::raw::engine::Worker;
 use crate::raw::registry::Registered;
+use crate::raw::session;
+use crate::raw::slot::SlotHeader;
 use crate::transaction::judged::Places;
 use crate::transaction::{Failure, Isolation, Transaction, TransactionError, at_work, conflict};
 
@@ -38,6 +41,21 @@ impl Work {
 }
 
 impl Transaction<'_> {
+    /// Reads a slot where that is simple: of an open transaction, for the first time. `None` if it is not. The caller has asked whether the thread
+    /// [attempts](Self::is_attempted) the transaction.
+    #[inline]
+    pub(super) fn read_plainly<'g>(&self, component: &Component, slot: &SlotHeader) -> Option<&'g VersionHeader> {
+        let work = &mut *self.work.borrow_mut();
+        let is_open = work.moment.is_none() && work.lost.is_none() && self.options.keys_max.is_none();
+        if is_open { work.draft.as_mut()?.read_plainly(component, slot) } else { None }
+    }
+
+    /// Whether the calling thread is pinned until the transaction has ended, if that can be told at once.
+    #[inline]
+    pub(super) fn is_attempted(&self) -> bool {
+        session::attempts(self.store.engine(), self.id.thread, self.id.number)
+    }
+
     /// Reads the slot of an access that is not written.
     #[inline]
     pub(super) fn read<'g>(
@@ -88,8 +106,8 @@ impl Transaction<'_> {
         self.work.get_mut().lost.is_some()
     }
 
-    /// Ends the transaction: makes what it has written visible, or says why not.
-    pub(super) fn finish(mut self) -> Result<(), Failure> {
+    /// Ends the transaction: makes what it has written visible, or says why not. All that is left is to drop it.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
         self.check_time().map_err(Failure::Refused)?;
         let work = self.work.get_mut();
         if let Some(lost) = work.lost.take() {
@@ -112,7 +130,7 @@ impl Transaction<'_> {
         at_work!(self, worker);
         let outcome = worker.commit(draft, checks);
         if outcome.is_ok() {
-            self.places.drain(..).for_each(Places::settle);
+            self.rare.get_mut().iter_mut().flat_map(|rare| rare.places.drain(..)).for_each(Places::settle);
         }
         worker.tidy();
         outcome.map_err(Failure::Lost)

@@ -7,6 +7,7 @@ use crate::Version;
 use crate::checked::{CheckedMap, Refused};
 use crate::index::{Index, Lookup};
 use crate::map::Map;
+use crate::raw::chain::VersionHeader;
 use crate::raw::engine::Worker;
 use crate::raw::lineage::{ChangeKind, Mark, NEVER};
 use crate::raw::slot::{Head, Slot, SlotHeader};
@@ -36,8 +37,25 @@ impl<'s> Transaction<'s> {
     {
         let map = map.map();
         self.check(map)?;
+        if let Some(version) = self.get_plainly(map, key) {
+            return Ok(self.live(map, version));
+        }
         at_work!(self, worker);
         self.value(map, &worker, slot_of(map, &worker, key))
+    }
+
+    /// The version that the transaction sees of a key, if it is found at once. It stays as long as the pin of the transaction's closure.
+    #[inline]
+    fn get_plainly<K, V, I, Q>(&self, map: &'s Map<K, V, I>, key: &Q) -> Option<&VersionHeader>
+    where
+        I: Lookup<K, Q>,
+        Q: ?Sized,
+    {
+        if !self.is_attempted() {
+            return None;
+        }
+        let slot = map.index().find_to_remember(map.component(), key)?;
+        self.read_plainly(map.component(), slot)
     }
 
     /// Whether the key has a value.
@@ -395,6 +413,7 @@ fn refused<V>(error: TransactionError) -> Refused<V> {
 }
 
 /// The key's slot, made if there is none.
+#[inline]
 fn slot_of<'g, K, V, I, Q>(map: &'g Map<K, V, I>, worker: &Worker<'g>, key: &Q) -> &'g SlotHeader
 where
     K: Clone + Send + Sync + 'static,
@@ -407,7 +426,18 @@ where
 }
 
 /// A slot, or another one for its key if it is out of use.
-fn usable<'g, K, V, I>(map: &'g Map<K, V, I>, worker: &Worker<'g>, mut slot: &'g SlotHeader) -> &'g SlotHeader
+#[inline]
+fn usable<'g, K, V, I>(map: &'g Map<K, V, I>, worker: &Worker<'g>, slot: &'g SlotHeader) -> &'g SlotHeader
+where
+    K: Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    I: Index<K>,
+{
+    if let Head::Purged = slot.head().1 { replaced(map, worker, slot) } else { slot }
+}
+
+#[cold]
+fn replaced<'g, K, V, I>(map: &'g Map<K, V, I>, worker: &Worker<'g>, mut slot: &'g SlotHeader) -> &'g SlotHeader
 where
     K: Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,

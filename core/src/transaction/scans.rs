@@ -75,7 +75,7 @@ impl<'s> Transaction<'s> {
             Ok(())
         })?;
         if self.is_serializable() {
-            self.ranges.borrow_mut().push(Box::new(range));
+            self.rare.borrow_mut().get_or_insert_default().ranges.push(Box::new(range));
         }
         Ok(found)
     }
@@ -86,10 +86,11 @@ impl<'s> Transaction<'s> {
 
     /// Scans again what it has scanned, if that has changed and is going to be compared: what was read was read at the transaction's moment.
     pub(super) fn scan_again(&mut self) -> Result<(), TransactionError> {
-        let ranges = std::mem::take(self.ranges.get_mut());
+        let rare = self.rare.get_mut().as_mut();
+        let ranges = rare.map(|rare| std::mem::take(&mut rare.ranges)).unwrap_or_default();
         let draft = self.work.get_mut().draft.as_mut();
         let is_due =
-            |draft: &&mut Box<Descriptor>| draft.accesses().iter().any(Access::is_write) && !draft.has_no_news();
+            |draft: &&mut Box<Descriptor>| !draft.has_no_news() && draft.accesses().iter().any(Access::is_write);
         if let Some(draft) = draft.filter(is_due) {
             draft.forget_scans();
             at_work!(self, worker);

@@ -17,7 +17,7 @@ use crate::raw::ordered::Place;
 use crate::raw::slot::{Head, SlotHeader};
 use crate::raw::stamp::Stamp;
 use crate::sync::rule::{self, Rule};
-use crate::sync::{HashState, Ordering, fence, fence_behind_load, watch};
+use crate::sync::{HashState, Ordering, fence, fence_behind_exchange, fence_behind_load, watch};
 use crate::tuning;
 
 /// What a transaction has seen of a key.
@@ -210,6 +210,12 @@ impl Descriptor {
         (&mut self.accesses[number], &mut self.drafts)
     }
 
+    /// Adds an access to a draft that has so few that it needs no table.
+    #[inline]
+    pub(super) fn add_few(&mut self, access: Access) {
+        self.accesses.push(access);
+    }
+
     /// Adds an access to the draft, and says which number it has.
     pub(crate) fn add(&mut self, access: Access) -> usize {
         let last = self.accesses.len();
@@ -317,7 +323,7 @@ impl Descriptor {
                     self.status.go_on(status, next);
                 }
                 State::Prepared => {
-                    let tick = self.read_clock(clock);
+                    let tick = self.read_clock(clock, role);
                     let next = if self.validates { State::Validating(tick) } else { State::Committed(tick) };
                     self.status.go_on(status, next);
                 }
@@ -349,7 +355,7 @@ impl Descriptor {
     }
 
     /// Reads the clock for the transaction, all of whose versions are in place.
-    fn read_clock(&self, clock: &Clock) -> u64 {
+    fn read_clock(&self, clock: &Clock, role: Role) -> u64 {
         for replaced in self.writes().iter().filter_map(|write| write.replaced) {
             if replaced.sequence() == Stamp::SEQUENCE_MAX {
                 clock.advance_past(replaced.tick());
@@ -357,7 +363,11 @@ impl Descriptor {
         }
         if rule::holds(Rule::FenceBeforeClock) {
             // SeqCst fence [SNAP-1]: the installs, the announcement and PREPARED stand before the clock. Mate: [SNAP-2].
-            fence(Ordering::SeqCst);
+            match role {
+                // Behind his first install, a compare-and-swap; what he has seen of others since then, he has loaded.
+                Role::Owner => fence_behind_exchange(),
+                Role::Helper => fence(Ordering::SeqCst),
+            }
         }
         let tick = clock.now();
         if rule::holds(Rule::FenceBehindClock) {

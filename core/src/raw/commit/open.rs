@@ -18,11 +18,14 @@
 //! Each look costs as many as there are keys. With more than a few of them, for a scan, or outside its pin, a transaction takes a moment
 //! after all, and goes on if it shows what was read so far.
 
+use std::ptr;
+
 use crate::raw::chain::{self, VersionHeader};
 use crate::raw::commit::descriptor::{Access, Descriptor, Seen};
 use crate::raw::commit::owner::Lost;
+use crate::raw::component::Component;
 use crate::raw::engine::Worker;
-use crate::raw::slot::Head;
+use crate::raw::slot::{Head, SlotHeader};
 use crate::sync::rule::{self, Rule};
 use crate::tuning;
 
@@ -31,6 +34,28 @@ impl Descriptor {
     #[inline]
     pub(crate) fn is_small(&self) -> bool {
         self.accesses().len() <= tuning::OPEN_ACCESSES
+    }
+
+    /// Reads a slot of which the draft has no access yet, under the pin under which all accesses were made, if that is as simple as it nearly always is:
+    /// the newest version is final and has a value, as those that were read before, which are what they were. `None` if not: then nothing was done.
+    #[inline]
+    pub(crate) fn read_plainly<'g>(&mut self, component: &Component, slot: &SlotHeader) -> Option<&'g VersionHeader> {
+        const { assert!(tuning::OPEN_ACCESSES <= tuning::FEW_ACCESSES, "what is open needs no table") };
+        let newest = chain::plain(slot.head().1)?;
+        if self.accesses().len() >= tuning::OPEN_ACCESSES {
+            return None;
+        }
+        for access in self.accesses() {
+            let is_unchanged = || match (access.seen, chain::plain(access.slot().head().1)) {
+                (Seen::Version(stamp), Some(newest)) => newest.stamp == stamp,
+                (seen, _) => seen == Seen::Nothing,
+            };
+            if ptr::eq(access.slot, slot) || rule::holds(Rule::LookAgain) && !is_unchanged() {
+                return None;
+            }
+        }
+        self.add_few(Access { seen: Seen::Version(newest.stamp), ..Access::new(component, slot) });
+        Some(newest.version)
     }
 }
 
