@@ -2,7 +2,7 @@
 
 #![cfg(loom)]
 
-use stillpoint::internals::{collect_garbage, move_era};
+use stillpoint::internals::collect_garbage;
 use stillpoint::{Feed, Map, MapOptions, Store, TransactionError};
 use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
 
