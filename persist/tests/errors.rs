@@ -296,6 +296,9 @@ fn a_disk_of_any_size() {
         let mut history = History::new();
         for n in 0..12 {
             session.change(Step::Put(BLOBS, n % 3, n), &mut history).expect("memory goes on");
+            let beside =
+                [Step::Transact(EVERYWHERE), Step::Put(LADDER, n, n), Step::Transact(ELSEWHERE), Step::Drop(LEASES)];
+            session.change(beside[n as usize % beside.len()], &mut history).expect("memory goes on");
             history.cut();
             let result = if n % 4 == 3 { session.stepper.snapshot_file() } else { session.stepper.frame() };
             match result {
