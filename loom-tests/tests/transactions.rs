@@ -2,7 +2,7 @@
 
 #![cfg(loom)]
 
-use stillpoint::internals::collect_garbage;
+use stillpoint::internals::{collect_garbage, move_era};
 use stillpoint::{Feed, Map, MapOptions, Store, TransactionError};
 use stillpoint_loom_tests::{explore, join, spawn, store_of, twin};
 
@@ -299,6 +299,43 @@ fn a_failed_version_of_a_new_key_is_met_no_more_when_its_memory_is_used() {
 
 twin!(failed_in_the_first_room_and_taken_under_a_reader:
     a_failed_version_of_a_new_key_is_met_no_more_when_its_memory_is_used without FailOverVersion,
+    "a room is taken under a reader");
+
+/// As `what_a_late_helper_installs_is_never_gone`, in rooms: then somebody stands on what was installed late, and writes the key, before the rooms are
+/// open and after that.
+#[test]
+fn what_a_late_helper_installs_in_a_room_is_not_written_over() {
+    explore(2, || {
+        let (store, map) = holding_in_rooms([(ONE, 10), (TWO, 10), (THREE, 10)]);
+        let mut tx = store.begin();
+        assert_eq!(tx.get(&map, &THREE), Ok(Some(&10)));
+        open(tx.put(&map, ONE, 11));
+        open(tx.put(&map, TWO, 11));
+        let other = map.pin().put(THREE, 12);
+        let helper = spawn({
+            let map = map.clone();
+            move || assert!(map.pin().compare_exchange(&ONE, other, 12).is_err(), "it is another key's version")
+        });
+        assert!(tx.commit().is_err(), "what it has read has changed");
+        join(helper);
+        move_era(&store);
+        move_era(&store);
+        let pin = map.pin();
+        assert_eq!([ONE, TWO].map(|key| pin.get(&key).copied()), [Some(10), Some(10)], "{CHANGED}");
+        map.pin().put(TWO, 13);
+        drop(pin);
+        store.maintain();
+        let pin = map.pin();
+        assert_eq!(pin.get(&TWO), Some(&13), "{CHANGED}");
+        map.pin().put(TWO, 14);
+        drop(pin);
+        map.pin().put(TWO, 15);
+        assert_eq!(map.pin().get(&TWO), Some(&15), "{CHANGED}");
+    });
+}
+
+twin!(written_over_when_its_room_is_not_closed:
+    what_a_late_helper_installs_in_a_room_is_not_written_over without RetireFailedWhenSafe,
     "a room is taken under a reader");
 
 /// A closure that reads two keys, and a writer of both, one after the other.
