@@ -89,7 +89,11 @@ impl Engine {
         let Admission { bytes_max, waits_max, .. } = self.admission;
         let waits = waits_max.map(|waits_max| (self.admission.waits(self, waits_max), waits_max));
         if let Some(bytes_max) = bytes_max {
-            let bytes = self.counted_bytes()?;
+            let mut bytes = self.counted_bytes()?;
+            if bytes > bytes_max {
+                // Again: who is stopped in the midst of it counts what has come since, and not what has gone.
+                bytes = bytes.min(self.counted_bytes()?);
+            }
             if bytes > bytes_max {
                 return Some(Some(Overload::Memory { bytes, bytes_max }));
             }
@@ -100,7 +104,8 @@ impl Engine {
 
     /// Bytes of slots, indexes, versions and garbage, unless somebody registers a component just now. The caller is pinned.
     fn counted_bytes(&self) -> Option<u64> {
-        let components = match self.components.try_lock() {
+        // Shared with all who look: one who is stopped at it keeps none from seeing that a bound is passed.
+        let components = match self.components.try_read() {
             Ok(components) => components,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,

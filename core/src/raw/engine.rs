@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use crate::raw::admission::Admission;
 use crate::raw::backlog::{Backlog, WaitsFor};
@@ -51,7 +51,7 @@ pub(crate) struct Engine {
     pub(crate) bounded_transactions: AtomicUsize,
     pub(crate) admission: Admission,
     /// Components, kept until everything that points into them is gone.
-    pub(super) components: Mutex<Components>,
+    pub(super) components: RwLock<Components>,
 }
 
 /// All components, and who must know of each that comes.
@@ -84,13 +84,13 @@ impl Engine {
             dropped: Dropped::default(),
             bounded_transactions: AtomicUsize::new(0),
             admission: Admission::new(options.bytes_max, options.waits_max),
-            components: Mutex::default(),
+            components: RwLock::default(),
         })
     }
 
     /// Makes a component with the next free number, and keeps it for as long as the engine. `None` if there are too many.
     pub(crate) fn add_component(self: &Arc<Self>, make: impl FnOnce(u16) -> Component) -> Option<Arc<Component>> {
-        let mut components = self.lock_components();
+        let mut components = self.write_components();
         let id = u16::try_from(components.all.len()).ok().filter(|id| usize::from(*id) < COMPONENTS_MAX)?;
         let component = Arc::new(make(id));
         if component.recording().is_some_and(Recording::asks_time) {
@@ -107,7 +107,7 @@ impl Engine {
 
     /// Makes the shelf of a reader of the whole store, from all components that there are; those that come later put their bookmarks there.
     pub(crate) fn set_up_shelf(&self, make: impl FnOnce(&[Arc<Component>]) -> Arc<Shelf>) -> Arc<Shelf> {
-        let mut components = self.lock_components();
+        let mut components = self.write_components();
         let shelf = make(&components.all);
         components.shelves.retain(|shelf| shelf.strong_count() > 0);
         components.shelves.push(Arc::downgrade(&shelf));
@@ -122,11 +122,11 @@ impl Engine {
 
     /// All components.
     pub(crate) fn components(&self) -> Vec<Arc<Component>> {
-        self.lock_components().all.clone()
+        self.components.read().unwrap_or_else(PoisonError::into_inner).all.clone()
     }
 
-    fn lock_components(&self) -> MutexGuard<'_, Components> {
-        self.components.lock().unwrap_or_else(PoisonError::into_inner)
+    fn write_components(&self) -> RwLockWriteGuard<'_, Components> {
+        self.components.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The calling thread's session. Lock-free; registers the thread on its first call.
